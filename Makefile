@@ -1,0 +1,53 @@
+# SPDX-License-Identifier: Apache-2.0
+# A thin face for Meson.  Each target first installs what it needs and this machine lacks; only
+# results go to stdout.
+
+DIR = examples/texts
+ARGS =
+PREFIX = /usr/local
+SETUP = tools/setup
+
+# By way of the environment, so that the shell takes spaces and quotes as part of the name.
+export DIR PREFIX DESTDIR
+
+build: ## builds the release binary, build/forkfold
+	@$(SETUP) run
+	@tools/build release
+
+# Exit code 1 says that some inputs failed; they are listed, and the result is complete but for them.
+run: build ## counts the words of DIR=folder; ARGS="..." are options of forkfold words
+	@build/forkfold words $(ARGS) -- "$$DIR" || { status=$$?; [ $$status -eq 1 ] || exit $$status; }
+
+check: build ## runs all tests; the last line has the counts
+	@$(SETUP) check
+	@tests/run
+
+check-sanitize: build ## the same with the address and undefined-behaviour sanitizers
+	@$(SETUP) check
+	@tests/run --sanitize
+
+check-threads: ## the unit tests with the thread sanitizer
+	@$(SETUP) run check
+	@tests/run --threads
+
+lint: ## every check that needs no run of the program
+	@$(SETUP) run check lint
+	@tools/lint
+
+format: ## formats the C files in place
+	@$(SETUP) lint
+	@find include src front tests examples -name '*.[ch]' -exec clang-format -i {} +
+
+install: build ## installs to PREFIX=folder (/usr/local), below DESTDIR=folder where given
+	@meson configure build -Dprefix="$$PREFIX"
+	@tools/build release
+	@meson install -C build --no-rebuild --quiet
+	@[ -n "$$DESTDIR" ] || [ "$$(id -u)" -ne 0 ] || ldconfig
+
+clean: ## removes all build folders
+	@rm -rf build build-check build-asan build-tsan build-lint
+
+help: ## this list
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 24
+
+.PHONY: build run check check-sanitize check-threads lint format install clean help

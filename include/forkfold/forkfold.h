@@ -1,0 +1,12 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Everything of libforkfold. */
+#ifndef FORKFOLD_FORKFOLD_H
+#define FORKFOLD_FORKFOLD_H
+
+#include <forkfold/error.h>
+#include <forkfold/failure.h>
+#include <forkfold/pool.h>
+#include <forkfold/version.h>
+#include <forkfold/words.h>
+
+#endif
