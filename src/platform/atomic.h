@@ -1,0 +1,94 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The verbs by which processes share words.  Memory orders are written here
+ * and nowhere else.
+ *
+ *   own_set / peer_get   A word with one writer, read by others as a hint, or
+ *                        read after its writer is known to be dead: nothing
+ *                        else is ordered by it.  The kernel orders a dead
+ *                        process's stores before its pidfd turns readable, so
+ *                        for the reader of a corpse the plain order of the
+ *                        program (ff_keep_order) is enough.
+ *   publish / observe    publish makes everything stored before it visible to
+ *                        whoever observes the new value.  Without the release
+ *                        an observer could see the word and old bytes behind
+ *                        it; without the acquire it could have read the bytes
+ *                        before the word.
+ *   announce / recheck   For two processes that each store one word and then
+ *                        read the other's (sleeping and work, joined and
+ *                        closing).  Sequentially consistent: with less, both
+ *                        could read the old values and both go on.
+ *   take_next / take_if  Claims: one atomic operation hands out a number to
+ *                        exactly one process.  Acquire-release, so that who
+ *                        sees the cursor past a claim also sees what the
+ *                        claimer announced before it.
+ */
+#ifndef FF_PLATFORM_ATOMIC_H
+#define FF_PLATFORM_ATOMIC_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+typedef _Atomic uint64_t ff_word64;
+typedef _Atomic uint32_t ff_word32;
+
+/* The order of the program is the order in memory, as far as this process's own death can tell. */
+static inline void ff_keep_order(void)
+{
+    atomic_signal_fence(memory_order_seq_cst);
+}
+
+static inline void ff_own_set(ff_word64 *word, uint64_t value)
+{
+    atomic_store_explicit(word, value, memory_order_relaxed);
+}
+
+static inline uint64_t ff_peer_get(const ff_word64 *word)
+{
+    return atomic_load_explicit(word, memory_order_relaxed);
+}
+
+static inline void ff_publish(ff_word64 *word, uint64_t value)
+{
+    atomic_store_explicit(word, value, memory_order_release);
+}
+
+static inline uint64_t ff_observe(const ff_word64 *word)
+{
+    return atomic_load_explicit(word, memory_order_acquire);
+}
+
+static inline void ff_announce(ff_word64 *word, uint64_t value)
+{
+    atomic_store_explicit(word, value, memory_order_seq_cst);
+}
+
+static inline uint64_t ff_recheck(const ff_word64 *word)
+{
+    return atomic_load_explicit(word, memory_order_seq_cst);
+}
+
+static inline uint64_t ff_take_next(ff_word64 *cursor)
+{
+    return atomic_fetch_add_explicit(cursor, 1, memory_order_acq_rel);
+}
+
+static inline bool ff_take_if(ff_word64 *cursor, uint64_t *expected)
+{
+    return atomic_compare_exchange_weak_explicit(cursor, expected, *expected + 1,
+                                                 memory_order_acq_rel, memory_order_acquire);
+}
+
+/* The word that sleepers wait on (platform/futex.h). */
+static inline uint32_t ff_snapshot32(const ff_word32 *word)
+{
+    return atomic_load_explicit(word, memory_order_seq_cst);
+}
+
+static inline void ff_bump32(ff_word32 *word)
+{
+    atomic_fetch_add_explicit(word, 1, memory_order_seq_cst);
+}
+
+#endif

@@ -1,0 +1,86 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "platform/event.h"
+
+#include <errno.h>
+#include <stddef.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <sys/syscall.h>
+#include <sys/timerfd.h>
+#include <unistd.h>
+
+#include "platform/clock.h"
+
+enum { TAGS_MAX = 64 };
+
+int ff_epoll_open(void)
+{
+    return epoll_create1(EPOLL_CLOEXEC);
+}
+
+int ff_doorbell_open(void)
+{
+    return eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+}
+
+int ff_alarm_open(void)
+{
+    return timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
+}
+
+int ff_pidfd_open(int pid)
+{
+    return (int)syscall(SYS_pidfd_open, pid, 0);
+}
+
+int ff_epoll_add(int epoll, int fd, uint64_t tag)
+{
+    struct epoll_event event = {.events = EPOLLIN, .data.u64 = tag};
+
+    return epoll_ctl(epoll, EPOLL_CTL_ADD, fd, &event);
+}
+
+void ff_epoll_remove(int epoll, int fd)
+{
+    (void)epoll_ctl(epoll, EPOLL_CTL_DEL, fd, NULL);
+}
+
+int ff_epoll_wait(int epoll, uint64_t *tags, int max, int timeout_ms)
+{
+    struct epoll_event events[TAGS_MAX];
+    int count = epoll_wait(epoll, events, max < TAGS_MAX ? max : TAGS_MAX, timeout_ms);
+
+    for (int i = 0; i < count; i++)
+        tags[i] = events[i].data.u64;
+    return count < 0 ? 0 : count;
+}
+
+void ff_doorbell_ring(int doorbell)
+{
+    uint64_t one = 1;
+
+    /* EAGAIN: the counter is full, so whoever listens will wake anyway. */
+    (void)!write(doorbell, &one, sizeof(one));
+}
+
+void ff_doorbell_clear(int doorbell)
+{
+    uint64_t count;
+
+    (void)!read(doorbell, &count, sizeof(count));
+}
+
+void ff_alarm_set(int alarm, uint64_t at_ns)
+{
+    struct itimerspec when = {.it_value = {.tv_sec = (time_t)(at_ns / FF_NS_PER_S),
+                                           .tv_nsec = (long)(at_ns % FF_NS_PER_S)}};
+
+    (void)timerfd_settime(alarm, TFD_TIMER_ABSTIME, &when, NULL);
+}
+
+void ff_alarm_clear(int alarm)
+{
+    uint64_t count;
+
+    (void)!read(alarm, &count, sizeof(count));
+}

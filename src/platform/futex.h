@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Sleeping on a shared word.
+ *
+ * A sleeper takes a snapshot of the word, looks for work, announces that it
+ * sleeps, and waits on the snapshot; a poster posts, bumps the word, and wakes
+ * whoever announced.  The kernel compares the word with the snapshot, so a
+ * bump between look and wait is not missed.  Nobody waits for one particular
+ * process this way: the word can be bumped by more than one, and sleepers are
+ * killed with their supervisor.
+ */
+#ifndef FF_PLATFORM_FUTEX_H
+#define FF_PLATFORM_FUTEX_H
+
+#include "platform/atomic.h"
+
+/* Returns when the word differs from snapshot, or earlier without a reason. */
+void ff_futex_wait(const ff_word32 *word, uint32_t snapshot);
+
+/* Wakes everybody who waits on the word. */
+void ff_futex_wake_all(ff_word32 *word);
+
+#endif

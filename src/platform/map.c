@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "platform/map.h"
+
+#include <errno.h>
+#include <stdint.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+static size_t allowed_bytes(size_t wish)
+{
+    struct rlimit limit;
+
+    if (getrlimit(RLIMIT_AS, &limit) != 0 || limit.rlim_cur == RLIM_INFINITY)
+        return wish;
+    return limit.rlim_cur / 4 < wish ? (size_t)(limit.rlim_cur / 4) : wish;
+}
+
+void *ff_map_reserve(size_t *bytes, size_t least)
+{
+    size_t page = ff_page_bytes();
+    size_t wish = allowed_bytes(*bytes);
+
+    errno = ENOMEM;
+    for (; wish >= least; wish /= 2) {
+        size_t rounded = wish & ~(page - 1);
+        void *address = mmap(NULL, rounded, PROT_READ | PROT_WRITE,
+                             MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+
+        if (address != MAP_FAILED) {
+            /* Hints: without them the region works, dumps are larger and faults smaller. */
+            (void)madvise(address, rounded, MADV_DONTDUMP);
+            (void)madvise(address, rounded, MADV_HUGEPAGE);
+            *bytes = rounded;
+            return address;
+        }
+        if (errno != ENOMEM && errno != EINVAL)
+            return NULL;
+    }
+    return NULL;
+}
+
+void ff_map_release(void *address, size_t bytes)
+{
+    munmap(address, bytes);
+}
+
+int ff_map_read_only(void *address, size_t bytes)
+{
+    return mprotect(address, bytes, PROT_READ);
+}
+
+int ff_map_read_write(void *address, size_t bytes)
+{
+    return mprotect(address, bytes, PROT_READ | PROT_WRITE);
+}
+
+void ff_map_discard(void *address, size_t bytes)
+{
+    (void)madvise(address, bytes, MADV_REMOVE);
+}
+
+size_t ff_page_bytes(void)
+{
+    return (size_t)sysconf(_SC_PAGESIZE);
+}

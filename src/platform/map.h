@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Address space: reserving it, protecting it, giving its pages back. */
+#ifndef FF_PLATFORM_MAP_H
+#define FF_PLATFORM_MAP_H
+
+#include <stddef.h>
+
+/*
+ * Reserves shared, zeroed memory of at most *bytes, which children inherit at the same address.  No
+ * page of it is used before it is touched, and core dumps leave it out.  Under a limit of the
+ * address space it takes at most a quarter of the limit; when the system refuses, it halves the
+ * wish down to least.  *bytes receives the size.  NULL with errno when even least is refused.
+ *
+ * Anonymous rather than a memfd: there is no descriptor to leak, and a limit
+ * of file sizes does not end the process when memory grows.
+ */
+void *ff_map_reserve(size_t *bytes, size_t least);
+void ff_map_release(void *address, size_t bytes);
+
+/* 0 or -1 with errno. */
+int ff_map_read_only(void *address, size_t bytes);
+int ff_map_read_write(void *address, size_t bytes);
+
+/* Frees the pages of shared memory; it reads as zeroes afterwards, in every process. */
+void ff_map_discard(void *address, size_t bytes);
+
+size_t ff_page_bytes(void);
+
+#endif

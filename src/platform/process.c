@@ -1,0 +1,179 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "platform/process.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#ifndef P_PIDFD
+#define P_PIDFD 3
+#endif
+
+struct ff_exit ff_process_reap(int pidfd, pid_t pid)
+{
+    siginfo_t info;
+    int result;
+
+    memset(&info, 0, sizeof(info));
+    do
+        result = waitid(pidfd >= 0 ? (idtype_t)P_PIDFD : P_PID,
+                        pidfd >= 0 ? (id_t)pidfd : (id_t)pid, &info, WEXITED);
+    while (result < 0 && errno == EINTR);
+    if (result < 0)
+        return (struct ff_exit){.known = false};
+    if (info.si_code == CLD_EXITED)
+        return (struct ff_exit){.known = true, .code = info.si_status};
+    return (struct ff_exit){.known = true, .signal = info.si_status};
+}
+
+bool ff_process_bind_to_parent(pid_t parent)
+{
+    return prctl(PR_SET_PDEATHSIG, SIGKILL) == 0 && getppid() == parent;
+}
+
+static int compare_fds(const void *a, const void *b)
+{
+    return *(const int *)a - *(const int *)b;
+}
+
+static void close_from_to(unsigned first, unsigned last)
+{
+    if (first > last)
+        return;
+    if (syscall(SYS_close_range, first, last, 0) == 0)
+        return;
+    /* Kernels before 5.9 and some sandboxes have no close_range. */
+    long limit = sysconf(_SC_OPEN_MAX);
+
+    if (limit < 0 || limit > 65536)
+        limit = 65536;
+    for (unsigned fd = first; fd <= last && fd < (unsigned)limit; fd++)
+        close((int)fd);
+}
+
+void ff_process_close_all_but(int *keep, unsigned count)
+{
+    unsigned next = 3;
+
+    qsort(keep, count, sizeof(*keep), compare_fds);
+    for (unsigned i = 0; i < count; i++) {
+        if (keep[i] < (int)next)
+            continue;
+        close_from_to(next, (unsigned)keep[i] - 1);
+        next = (unsigned)keep[i] + 1;
+    }
+    close_from_to(next, ~0U);
+}
+
+void ff_process_detach_fd(int fd)
+{
+    int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+
+    if (null < 0) {
+        close(fd);
+        return;
+    }
+    dup2(null, fd);
+    if (null != fd)
+        close(null);
+}
+
+void ff_process_reset_signals(const int *ignored)
+{
+    struct sigaction action = {.sa_handler = SIG_DFL};
+    sigset_t none;
+
+    for (int signal_number = 1; signal_number < NSIG; signal_number++)
+        sigaction(signal_number, &action, NULL); /* the two that have no action refuse */
+    action.sa_handler = SIG_IGN;
+    for (; *ignored != 0; ignored++)
+        sigaction(*ignored, &action, NULL);
+    sigemptyset(&none);
+    sigprocmask(SIG_SETMASK, &none, NULL);
+}
+
+void ff_process_offer_to_oom(void)
+{
+    int fd = open("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC);
+
+    if (fd < 0)
+        return;
+    (void)!write(fd, "1000", 4);
+    close(fd);
+}
+
+void ff_process_adopt_orphans(void)
+{
+    (void)prctl(PR_SET_CHILD_SUBREAPER, 1);
+}
+
+/* The number behind "name " at the start of a line of a small file; false when there is none. */
+static bool read_counter(const char *path, const char *name, unsigned long *value)
+{
+    FILE *file = fopen(path, "re");
+    size_t length = strlen(name);
+    char line[256];
+    bool found = false;
+
+    if (file == NULL)
+        return false;
+    while (!found && fgets(line, sizeof(line), file) != NULL) {
+        if (strncmp(line, name, length) == 0 && line[length] == ' ') {
+            *value = strtoul(line + length, NULL, 10);
+            found = true;
+        }
+    }
+    fclose(file);
+    return found;
+}
+
+unsigned long ff_process_oom_kills(void)
+{
+    unsigned long kills = 0;
+
+    /* The machine's counter includes those of every cgroup. */
+    if (!read_counter("/proc/vmstat", "oom_kill", &kills))
+        (void)read_counter("/sys/fs/cgroup/memory.events", "oom_kill", &kills);
+    return kills;
+}
+
+static bool is_among(pid_t pid, const pid_t *ours, unsigned count)
+{
+    for (unsigned i = 0; i < count; i++)
+        if (ours[i] == pid)
+            return true;
+    return false;
+}
+
+/* Returns whether a stray was found: its own children become ours only when it is reaped. */
+static bool end_strays_once(const pid_t *ours, unsigned count)
+{
+    FILE *children = fopen("/proc/thread-self/children", "re");
+    bool found = false;
+    int pid;
+
+    if (children == NULL)
+        return false;
+    while (fscanf(children, "%d", &pid) == 1) {
+        if (is_among(pid, ours, count))
+            continue;
+        kill(pid, SIGKILL);
+        waitpid(pid, NULL, 0);
+        found = true;
+    }
+    fclose(children);
+    return found;
+}
+
+void ff_process_end_strays(const pid_t *ours, unsigned count)
+{
+    while (end_strays_once(ours, count))
+        ;
+}

@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Processes: how they end, and what they may inherit. */
+#ifndef FF_PLATFORM_PROCESS_H
+#define FF_PLATFORM_PROCESS_H
+
+#include <stdbool.h>
+#include <sys/types.h>
+
+/* How a child ended. */
+struct ff_exit {
+    bool known; /* false when the host ignores SIGCHLD: the kernel keeps no status then */
+    int signal; /* the signal that ended it, or 0 */
+    int code;   /* its exit code when signal is 0 */
+};
+
+/* Reaps the child behind the pidfd, which is readable. */
+struct ff_exit ff_process_reap(int pidfd, pid_t pid);
+
+/*
+ * Ends this process when the thread that forked it ends, and says whether
+ * that has happened already: parent is the id that getppid() must still give.
+ * Only for children of single-threaded processes, because the signal is bound
+ * to the forking thread.
+ */
+bool ff_process_bind_to_parent(pid_t parent);
+
+/* Closes every descriptor above 2 but those listed, which are sorted here. */
+void ff_process_close_all_but(int *keep, unsigned count);
+
+/* Makes /dev/null of a standard descriptor, so that an end of a pipe is not held open. */
+void ff_process_detach_fd(int fd);
+
+/* All signals at their defaults and unblocked, but the given ones ignored (0-terminated). */
+void ff_process_reset_signals(const int *ignored);
+
+/* Lets the kernel prefer this process when it must kill for memory. */
+void ff_process_offer_to_oom(void);
+
+/* Orphans below this process become its children, instead of init's. */
+void ff_process_adopt_orphans(void);
+
+/* How often the kernel has killed for memory in this process's cgroup, or on the machine. */
+unsigned long ff_process_oom_kills(void);
+
+/*
+ * Kills and reaps the children that are not among the count given ids: what
+ * dead workers left.  Does nothing where the kernel does not list children.
+ */
+void ff_process_end_strays(const pid_t *ours, unsigned count);
+
+#endif
