@@ -1,0 +1,270 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The driver in a call.  It waits in one epoll: for its doorbell (a worker has
+ * sealed, the supervisor has finished or given something up), for the
+ * supervisor's death, for the alarm of deadline and progress, and for what
+ * the host wants watched.
+ */
+#include "pool/call.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "platform/clock.h"
+#include "platform/event.h"
+#include "platform/kill_point.h"
+#include "pool/coverage.h"
+#include "pool/pool_tags.h"
+
+/* A supervisor that does not answer for so long, because somebody stopped it, is ended. */
+enum { ABORT_PATIENCE_MS = 1000 };
+
+uint64_t ff_call_clock_ns(const forkfold_pool *pool)
+{
+    return ff_clock_ns() - ff_peer_get(&pool->layout.control->paused_ns);
+}
+
+int ff_call_check(forkfold_pool *pool)
+{
+    pool->error = (struct ff_error){0};
+    if (pool->owner != getpid())
+        return ff_error_set(&pool->error, FORKFOLD_E_FORKED,
+                            "the pool was opened by process %d and cannot be used in process %d; "
+                            "open a pool of your own after the fork",
+                            (int)pool->owner, (int)getpid());
+    if (pool->lost)
+        return ff_error_set(&pool->error, FORKFOLD_E_SUPERVISOR,
+                            "the pool's supervisor has died; close the pool and open another");
+    if (pool->has_result)
+        return ff_error_set(&pool->error, FORKFOLD_E_BUSY,
+                            "the pool still has an open result; close that first");
+    return 0;
+}
+
+static void arm_alarm(const forkfold_pool *pool)
+{
+    uint64_t paused = ff_peer_get(&pool->layout.control->paused_ns);
+    uint64_t next = pool->deadline_ns;
+
+    if (pool->tick_ns != 0 && (next == 0 || pool->next_tick_ns < next))
+        next = pool->next_tick_ns;
+    ff_alarm_set(pool->alarm, next == 0 ? 0 : next + paused);
+}
+
+/* ---- Tasks --------------------------------------------------------------- */
+
+void ff_call_begin(forkfold_pool *pool, const struct ff_call_options *options)
+{
+    struct ff_control_shared *control = pool->layout.control;
+    struct ff_supervisor_shared *supervisor = pool->layout.supervisor;
+
+    /*
+     * No call is in progress, so no worker and no supervisor reads or writes
+     * what is set here, the supervisor's words of the last call included.
+     */
+    for (unsigned i = 0; i < FF_BOARD_COUNT; i++)
+        ff_board_reset(&pool->layout.boards[i]);
+    ff_own_set(&supervisor->deaths, 0);
+    ff_own_set(&supervisor->retries, 0);
+    ff_own_set(&supervisor->quarantined, 0);
+    control->call = (struct ff_call){.job = options->job,
+                                     .context = options->context,
+                                     .timeout_ns = options->timeout_ns,
+                                     .started_ns = ff_clock_ns(),
+                                     .attempts = options->attempts,
+                                     .max_deaths = options->max_deaths,
+                                     .seal_on_failure = options->seal_on_failure};
+    pool->deadline_ns = options->deadline_at_ns;
+    pool->tick_ns = options->tick_ns;
+    pool->next_tick_ns = ff_call_clock_ns(pool) + options->tick_ns;
+    pool->on_tick = options->on_tick;
+    pool->tick_context = options->tick_context;
+    FF_KILL_POINT("driver.call.begin");
+    /* Partner: serve() in worker.c and look_at_control() in supervisor.c. */
+    ff_publish(&control->sequence, ++pool->sequence);
+    FF_KILL_POINT("driver.call.published");
+    ff_doorbell_ring(pool->layout.supervisor_bell);
+    arm_alarm(pool);
+}
+
+int ff_call_post(forkfold_pool *pool, struct ff_task task)
+{
+    FF_KILL_POINT("driver.post");
+    if (!ff_board_post(&pool->layout.boards[FF_MAIN], task))
+        return ff_error_set(&pool->error, FORKFOLD_E_LIMIT,
+                            "too many tasks for the region (%zu); raise the limit of address "
+                            "space (ulimit -v)",
+                            pool->layout.boards[FF_MAIN].capacity);
+    ff_layout_wake_workers(&pool->layout);
+    FF_KILL_POINT("driver.posted");
+    return 0;
+}
+
+void ff_call_close(forkfold_pool *pool)
+{
+    FF_KILL_POINT("driver.close.begin");
+    ff_board_close(&pool->layout.boards[FF_MAIN]);
+    ff_layout_wake_workers(&pool->layout);
+    /* With nothing posted no worker may ever join: the supervisor must see the end itself. */
+    ff_doorbell_ring(pool->layout.supervisor_bell);
+    FF_KILL_POINT("driver.close.done");
+}
+
+/* ---- Waiting ------------------------------------------------------------- */
+
+static bool has_finished(const forkfold_pool *pool)
+{
+    /* Partner: finish() in supervisor.c. */
+    return ff_observe(&pool->layout.supervisor->finished) == pool->sequence;
+}
+
+static int lose_supervisor(forkfold_pool *pool)
+{
+    pool->lost = true;
+    return ff_error_set(&pool->error, FORKFOLD_E_SUPERVISOR,
+                        "the supervisor process (%d) died, and its workers with it; there is no "
+                        "result, run it again",
+                        (int)pool->supervisor);
+}
+
+static int on_alarm(forkfold_pool *pool)
+{
+    uint64_t now = ff_call_clock_ns(pool);
+
+    ff_alarm_clear(pool->alarm);
+    if (pool->deadline_ns != 0 && now >= pool->deadline_ns)
+        return ff_error_set(&pool->error, FORKFOLD_E_DEADLINE,
+                            "the deadline passed before everything was counted");
+    if (pool->tick_ns != 0 && now >= pool->next_tick_ns) {
+        pool->on_tick(pool->tick_context);
+        pool->next_tick_ns = now + pool->tick_ns;
+    }
+    arm_alarm(pool);
+    return 0;
+}
+
+static int on_watch(forkfold_pool *pool, unsigned index)
+{
+    struct ff_watch *watch = &pool->watches[index];
+
+    if (watch->callback(watch->fd, watch->context) == 0)
+        return 0;
+    return ff_error_set(&pool->error, FORKFOLD_E_CANCELLED, "the call was cancelled");
+}
+
+static int handle(forkfold_pool *pool, uint64_t tag)
+{
+    switch (tag) {
+    case FF_TAG_BELL:
+        ff_doorbell_clear(pool->layout.driver_bell);
+        return 0;
+    case FF_TAG_SUPERVISOR:
+        return lose_supervisor(pool);
+    case FF_TAG_ALARM:
+        return on_alarm(pool);
+    default:
+        return on_watch(pool, (unsigned)(tag - FF_TAG_WATCH));
+    }
+}
+
+static int outcome(forkfold_pool *pool)
+{
+    const struct ff_supervisor_shared *supervisor = pool->layout.supervisor;
+
+    ff_alarm_set(pool->alarm, 0);
+    if (supervisor->outcome == 0)
+        return 1;
+    return ff_error_set(&pool->error, supervisor->outcome, "%.*s",
+                        (int)sizeof(supervisor->message) - 1, supervisor->message);
+}
+
+int ff_call_step(forkfold_pool *pool, bool block)
+{
+    enum { ROUND = 16 };
+    uint64_t tags[ROUND];
+    int count = ff_epoll_wait(pool->epoll, tags, ROUND, block ? -1 : 0);
+    int code = 0;
+
+    FF_KILL_POINT("driver.step");
+    for (int i = 0; i < count && code == 0; i++)
+        code = handle(pool, tags[i]);
+    if (code == 0 && has_finished(pool))
+        return outcome(pool);
+    return code;
+}
+
+void ff_call_abort(forkfold_pool *pool)
+{
+    uint64_t tags[1];
+
+    ff_alarm_set(pool->alarm, 0);
+    if (pool->lost)
+        return;
+    ff_publish(&pool->layout.control->cancelled, pool->sequence);
+    FF_KILL_POINT("driver.abort");
+    ff_doorbell_ring(pool->layout.supervisor_bell);
+    for (unsigned i = 0; i < pool->watch_count; i++)
+        ff_epoll_remove(pool->epoll, pool->watches[i].fd);
+    while (!has_finished(pool) && !pool->lost) {
+        if (ff_epoll_wait(pool->epoll, tags, 1, ABORT_PATIENCE_MS) == 0)
+            kill(pool->supervisor, SIGKILL); /* its death is the next event */
+        else if (tags[0] == FF_TAG_SUPERVISOR)
+            lose_supervisor(pool);
+        else
+            ff_doorbell_clear(pool->layout.driver_bell);
+    }
+    for (unsigned i = 0; i < pool->watch_count; i++)
+        (void)ff_epoll_add(pool->epoll, pool->watches[i].fd, FF_TAG_WATCH + i);
+}
+
+/* ---- Reading the results -------------------------------------------------- */
+
+int ff_call_verify(forkfold_pool *pool)
+{
+    struct ff_coverage coverage;
+    int code = ff_coverage_open(&coverage, &pool->layout, pool->sequence);
+
+    if (code < 0)
+        return ff_error_set(&pool->error, code, "no memory to check %s", "what was covered");
+    if (coverage.damaged || coverage.doubled != 0 || coverage.counted != coverage.items)
+        code =
+            ff_error_set(&pool->error, FORKFOLD_E_DAMAGED,
+                         "the workers' partials are damaged (%llu of %llu items covered, %llu "
+                         "twice); a worker wrote where it should not; there is no result",
+                         (unsigned long long)coverage.counted, (unsigned long long)coverage.items,
+                         (unsigned long long)coverage.doubled);
+    ff_coverage_close(&coverage);
+    return code;
+}
+
+const struct ff_seal *ff_call_seal(const forkfold_pool *pool, unsigned slot)
+{
+    const struct ff_segment_areas *areas = &pool->layout.segments[slot];
+    uint64_t sealed = ff_observe(&areas->head->sealed);
+
+    if (ff_peer_get(&areas->head->call) != pool->sequence || sealed == 0)
+        return NULL;
+    return (const struct ff_seal *)areas->buffers[pool->sequence & 1][ff_sealed_buffer(sealed)]
+        .base;
+}
+
+struct ff_call_counts ff_call_counts(const forkfold_pool *pool)
+{
+    const struct ff_supervisor_shared *supervisor = pool->layout.supervisor;
+    struct ff_call_counts counts = {.retries = ff_peer_get(&supervisor->retries),
+                                    .deaths = ff_peer_get(&supervisor->deaths),
+                                    .failed = ff_peer_get(&supervisor->quarantined)};
+
+    for (unsigned i = 0; i < pool->layout.workers; i++) {
+        const struct ff_segment *segment = pool->layout.segments[i].head;
+
+        if (ff_observe(&segment->call) != pool->sequence)
+            continue;
+        counts.items_done += ff_peer_get(&segment->items_done);
+        counts.bytes_done += ff_peer_get(&segment->bytes_done);
+        counts.failed += ff_peer_get(&segment->items_failed);
+    }
+    return counts;
+}

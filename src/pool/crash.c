@@ -1,0 +1,78 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "pool/crash.h"
+
+#define UNW_LOCAL_ONLY
+#include <libunwind.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <forkfold/error.h>
+
+enum {
+    /* The unwinder's own frames take some 20 KiB. */
+    STACK_BYTES = 128 * 1024,
+    /* A fault inside a lock that the unwinder needs would otherwise hang here for ever. */
+    CAPTURE_SECONDS = 2
+};
+
+static const int fatal_signals[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT, SIGTRAP, SIGSYS};
+
+static struct ff_crash *crash_record;
+
+static bool has_address(int signal_number)
+{
+    return signal_number == SIGSEGV || signal_number == SIGBUS || signal_number == SIGFPE ||
+           signal_number == SIGILL;
+}
+
+static void write_frames(ucontext_t *context)
+{
+    unw_cursor_t cursor;
+    uint64_t count = 0;
+
+    if (unw_init_local2(&cursor, context, UNW_INIT_SIGNAL_FRAME) < 0)
+        return;
+    do {
+        unw_word_t address;
+
+        if (unw_get_reg(&cursor, UNW_REG_IP, &address) < 0 || address == 0)
+            return;
+        crash_record->frames[count] = address;
+        ff_publish(&crash_record->frame_count, ++count);
+    } while (count < FF_FRAMES_MAX && unw_step(&cursor) > 0);
+}
+
+static void on_fatal_signal(int signal_number, siginfo_t *info, void *context)
+{
+    bool sent = info->si_code <= 0; /* by kill, raise or abort, not by a fault */
+
+    signal(SIGALRM, SIG_DFL);
+    alarm(CAPTURE_SECONDS);
+    crash_record->signal = signal_number;
+    crash_record->has_address = !sent && has_address(signal_number);
+    crash_record->address = crash_record->has_address ? (uint64_t)(uintptr_t)info->si_addr : 0;
+    ff_publish(&crash_record->written, 1);
+    write_frames(context);
+    /* The action is the default again (SA_RESETHAND); a fault repeats itself on return. */
+    if (sent)
+        raise(signal_number);
+}
+
+int ff_crash_install(struct ff_crash *record)
+{
+    stack_t stack = {.ss_sp = malloc(STACK_BYTES), .ss_size = STACK_BYTES};
+    struct sigaction action = {.sa_sigaction = on_fatal_signal,
+                               .sa_flags = SA_SIGINFO | SA_ONSTACK | SA_RESETHAND};
+
+    if (stack.ss_sp == NULL)
+        return FORKFOLD_E_MEMORY;
+    memset(stack.ss_sp, 0, STACK_BYTES); /* no first faults while the process is dying */
+    sigaltstack(&stack, NULL);
+    crash_record = record;
+    sigemptyset(&action.sa_mask);
+    for (size_t i = 0; i < sizeof(fatal_signals) / sizeof(fatal_signals[0]); i++)
+        sigaction(fatal_signals[i], &action, NULL);
+    return 0;
+}

@@ -1,0 +1,95 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What a job gives the pool: functions that run in the workers.
+ *
+ * A worker keeps what it has computed since its last seal in a private state.
+ * A seal writes all of that state, together with what earlier seals of the
+ * same slot held, into the worker's segment; publishing it is one store.  So
+ * the newest seal of a slot is always the whole of what that slot has to give,
+ * and whatever a worker did after it dies with the worker and is run again.
+ */
+#ifndef FF_POOL_JOB_H
+#define FF_POOL_JOB_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <forkfold/failure.h>
+
+struct ff_worker;
+
+/* Why an item failed by the job's own word.  Lies in seals: fixed size, no pointers. */
+struct ff_item_failure {
+    uint64_t item;
+    int64_t byte_offset;  /* or -1 */
+    int32_t reason;       /* enum forkfold_reason */
+    int32_t system_error; /* errno value or 0 */
+    char detail[104];     /* NUL-terminated */
+};
+
+enum ff_item_status {
+    FF_ITEM_DONE = 0,
+    FF_ITEM_FAILED =
+        1, /* *failure is filled but for item; the state is as if it had not been run */
+    FF_ITEM_SEAL_NOW = 2 /* done, and cannot be run again: seal at once */
+};
+
+struct ff_job {
+    const char *name;
+
+    /* A new, empty state.  0 or a negative forkfold_error. */
+    int (*attach)(struct ff_worker *worker, const void *context, void **state);
+
+    /* Frees the state. */
+    void (*detach)(void *state);
+
+    /* Runs one item.  enum ff_item_status, or a negative code that ends the worker. */
+    int (*run)(void *state, uint64_t item, struct ff_item_failure *failure);
+
+    /* Adds to the state what an earlier seal of this slot holds.  0 or a negative code. */
+    int (*absorb)(void *state, const void *payload, size_t bytes);
+
+    /*
+     * Writes the state to payload (64-byte aligned) as something that can be
+     * read in place at that address.  0 with *bytes, or FORKFOLD_E_LIMIT when it
+     * needs more than capacity, or FORKFOLD_E_MEMORY.
+     */
+    int (*seal)(void *state, void *payload, size_t capacity, size_t *bytes);
+
+    /*
+     * The items that fail together are known by one number: of the item
+     * itself, or of the first piece of a split file.  NULL: each its own.
+     */
+    uint64_t (*group)(const void *context, uint64_t item);
+};
+
+/* For the job's functions, inside a worker. */
+
+/* Adds to what progress displays show. */
+void ff_worker_count_bytes(struct ff_worker *worker, uint64_t bytes);
+
+/* From here on the item cannot be started again: its input is being used up. */
+void ff_worker_mark_consumed(struct ff_worker *worker, uint64_t item);
+
+/* Whether the group has been given up on: its remaining items need not run. */
+bool ff_worker_group_is_quarantined(const struct ff_worker *worker, uint64_t group);
+
+/*
+ * Memory in the worker's segment that others can read once a seal refers to
+ * it, 64-byte aligned; it lives until the next call that has outputs.  NULL when the segment is
+ * full.
+ */
+void *ff_worker_output(struct ff_worker *worker, size_t bytes);
+
+/* The sentence that goes with a negative code from one of the functions above. */
+void ff_worker_explain(struct ff_worker *worker, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
+
+#ifdef FF_KILL_POINTS
+/* For the tests' faults: the newest seal of this worker, and memory it must not be able to write. */
+void *ff_worker_own_seal(struct ff_worker *worker);
+void *ff_worker_neighbour(struct ff_worker *worker);
+#endif
+
+#endif

@@ -1,0 +1,148 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "pool/shared.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include <forkfold/error.h>
+
+#include "platform/futex.h"
+#include "platform/map.h"
+
+/*
+ * Address space, not memory: only touched pages cost anything.  A terabyte
+ * leaves each of hundreds of workers room for gigabytes of partials.
+ */
+#define REGION_BYTES       ((size_t)1 << 40)
+#define REGION_BYTES_LEAST ((size_t)16 << 20)
+
+/* Parts of the region, in 64ths; the segments share what is left. */
+enum { INPUT_PART = 16, MAIN_TASKS_PART = 4, RETRY_TASKS_PART = 1, QUARANTINE_PART = 1 };
+
+/* Parts of a segment, in 64ths; the output area takes what is left. */
+enum { CLAIMS_PART = 2, BUFFER_PART = 13 };
+
+static struct ff_area cut(struct ff_area *from, size_t bytes)
+{
+    struct ff_area part = {.base = from->base, .bytes = bytes & ~(ff_page_bytes() - 1)};
+
+    from->base += part.bytes;
+    from->bytes -= part.bytes;
+    return part;
+}
+
+static void lay_out_segment(struct ff_segment_areas *areas, struct ff_area whole)
+{
+    size_t unit = whole.bytes / 64;
+    struct ff_area rest = whole;
+    size_t head_bytes = (sizeof(struct ff_segment) + ff_page_bytes() - 1) & ~(ff_page_bytes() - 1);
+
+    areas->whole = whole;
+    areas->head = (struct ff_segment *)cut(&rest, head_bytes).base;
+    struct ff_area claims = cut(&rest, CLAIMS_PART * unit);
+
+    areas->claims = (uint64_t *)claims.base;
+    areas->claim_capacity = claims.bytes / sizeof(uint64_t);
+    for (int i = 0; i < 4; i++)
+        areas->buffers[i / 2][i % 2] = cut(&rest, BUFFER_PART * unit);
+    areas->output = rest;
+}
+
+static void lay_out_board(struct ff_layout *layout, enum ff_board_id id,
+                          struct ff_board_shared *shared, struct ff_cursor_shared *cursor,
+                          size_t bytes)
+{
+    struct ff_area tasks = ff_region_carve(&layout->region, bytes);
+
+    layout->boards[id] = (struct ff_board){.shared = shared,
+                                           .cursor = cursor,
+                                           .tasks = (struct ff_task *)tasks.base,
+                                           .capacity = tasks.bytes / sizeof(struct ff_task)};
+}
+
+static int lay_out(struct ff_layout *layout)
+{
+    struct ff_region *region = &layout->region;
+    size_t unit = region->bytes / 64;
+    struct ff_area control = ff_region_carve(region, sizeof(struct ff_control_shared));
+    struct ff_area supervisor = ff_region_carve(region, sizeof(struct ff_supervisor_shared));
+
+    layout->control = (struct ff_control_shared *)control.base;
+    layout->supervisor = (struct ff_supervisor_shared *)supervisor.base;
+    layout->cursors = ff_region_carve(region, sizeof(struct ff_cursors_shared));
+    layout->input = ff_region_carve(region, INPUT_PART * unit);
+
+    struct ff_area quarantine = ff_region_carve(region, QUARANTINE_PART * unit);
+
+    layout->quarantine = (struct ff_quarantine *)quarantine.base;
+    layout->quarantine_capacity = quarantine.bytes / sizeof(struct ff_quarantine);
+
+    struct ff_cursors_shared *cursors = (struct ff_cursors_shared *)layout->cursors.base;
+
+    lay_out_board(layout, FF_MAIN, &layout->control->main_board, &cursors->main,
+                  MAIN_TASKS_PART * unit);
+    lay_out_board(layout, FF_RETRY, &layout->supervisor->retry_board, &cursors->retry,
+                  RETRY_TASKS_PART * unit);
+    lay_out_board(layout, FF_ASSIGNED, &layout->supervisor->assigned_board, &cursors->assigned,
+                  RETRY_TASKS_PART * unit);
+
+    size_t share = ff_region_left(region) / layout->workers & ~(ff_page_bytes() - 1);
+
+    /* Each of a segment's parts must hold something. */
+    if (share < 64 * ff_page_bytes() + sizeof(struct ff_segment))
+        return FORKFOLD_E_MEMORY;
+    for (unsigned i = 0; i < layout->workers; i++)
+        lay_out_segment(&layout->segments[i], ff_region_carve(region, share));
+    return 0;
+}
+
+int ff_layout_open(struct ff_layout *layout, unsigned workers)
+{
+    int code;
+
+    memset(layout, 0, sizeof(*layout));
+    layout->driver_bell = layout->supervisor_bell = -1;
+    layout->workers = workers;
+    layout->segments = calloc(workers, sizeof(*layout->segments));
+    if (layout->segments == NULL)
+        return FORKFOLD_E_MEMORY;
+    if (ff_region_open(&layout->region, REGION_BYTES, REGION_BYTES_LEAST) != 0) {
+        ff_layout_close(layout);
+        return FORKFOLD_E_MEMORY;
+    }
+    code = lay_out(layout);
+    if (code < 0)
+        ff_layout_close(layout);
+    return code;
+}
+
+void ff_layout_close(struct ff_layout *layout)
+{
+    free(layout->segments);
+    layout->segments = NULL;
+    ff_region_close(&layout->region);
+}
+
+bool ff_layout_task(const struct ff_layout *layout, uint64_t claim, struct ff_task *task)
+{
+    unsigned board = ff_claim_board(claim);
+
+    if (board >= FF_BOARD_COUNT)
+        return false;
+    if (ff_claim_number(claim) >= ff_board_posted(&layout->boards[board]))
+        return false;
+    *task = layout->boards[board].tasks[ff_claim_number(claim)];
+    return true;
+}
+
+void ff_layout_wake_workers(const struct ff_layout *layout)
+{
+    /* Partner: nap() in worker.c, which announces `sleeping` before it waits on the old value. */
+    ff_bump32(&layout->control->work);
+    for (unsigned i = 0; i < layout->workers; i++) {
+        if (ff_recheck(&layout->segments[i].head->sleeping) != 0) {
+            ff_futex_wake_all(&layout->control->work);
+            return;
+        }
+    }
+}

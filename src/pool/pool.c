@@ -1,0 +1,236 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Opening and closing a pool. */
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "platform/clock.h"
+#include "platform/event.h"
+#include "platform/kill_point.h"
+#include "platform/process.h"
+#include "pool/call.h"
+#include "pool/pool_tags.h"
+#include "pool/supervisor.h"
+
+enum { WORKERS_MAX = 4096, CLOSE_PATIENCE_MS = 2000 };
+
+/* Descriptors that only the moment of opening needs. */
+struct handover {
+    int lifeline[2];
+    int driver_pidfd;
+};
+
+static void close_fd(int *fd)
+{
+    if (*fd >= 0)
+        close(*fd);
+    *fd = -1;
+}
+
+static void free_pool(forkfold_pool *pool)
+{
+    close_fd(&pool->layout.driver_bell);
+    close_fd(&pool->layout.supervisor_bell);
+    close_fd(&pool->supervisor_pidfd);
+    close_fd(&pool->lifeline);
+    close_fd(&pool->epoll);
+    close_fd(&pool->alarm);
+    ff_layout_close(&pool->layout);
+    free(pool);
+}
+
+static int system_error(struct ff_error *error, const char *what)
+{
+    return ff_error_set(error, FORKFOLD_E_SYSTEM, "cannot %s: %s", what, strerror(errno));
+}
+
+static int open_events(forkfold_pool *pool, struct handover *handover, struct ff_error *error)
+{
+    pool->layout.driver_bell = ff_doorbell_open();
+    pool->layout.supervisor_bell = ff_doorbell_open();
+    pool->epoll = ff_epoll_open();
+    pool->alarm = ff_alarm_open();
+    handover->driver_pidfd = ff_pidfd_open(getpid());
+    if (pool->layout.driver_bell < 0 || pool->layout.supervisor_bell < 0 || pool->epoll < 0 ||
+        pool->alarm < 0 || handover->driver_pidfd < 0 || pipe2(handover->lifeline, O_CLOEXEC) != 0)
+        return system_error(error, "open the pool's descriptors");
+    pool->lifeline = handover->lifeline[1];
+    if (ff_epoll_add(pool->epoll, pool->layout.driver_bell, FF_TAG_BELL) != 0 ||
+        ff_epoll_add(pool->epoll, pool->alarm, FF_TAG_ALARM) != 0)
+        return system_error(error, "watch the pool's descriptors");
+    return 0;
+}
+
+static int fork_supervisor(forkfold_pool *pool, const struct handover *handover, int keep_fd,
+                           struct ff_error *error)
+{
+    fflush(NULL); /* what the host has buffered is its own to write, once */
+    FF_KILL_POINT("driver.open.fork");
+    pool->supervisor = fork();
+    if (pool->supervisor < 0)
+        return system_error(error, "fork the supervisor");
+    if (pool->supervisor == 0)
+        ff_supervisor_main(&(struct ff_supervisor_options){.layout = &pool->layout,
+                                                           .lifeline = handover->lifeline[0],
+                                                           .driver_pidfd = handover->driver_pidfd,
+                                                           .keep_fd = keep_fd});
+    FF_KILL_POINT("driver.open.forked");
+    pool->supervisor_pidfd = ff_pidfd_open(pool->supervisor);
+    if (pool->supervisor_pidfd < 0 ||
+        ff_epoll_add(pool->epoll, pool->supervisor_pidfd, FF_TAG_SUPERVISOR) != 0) {
+        system_error(error, "watch the supervisor");
+        kill(pool->supervisor, SIGKILL);
+        ff_process_reap(-1, pool->supervisor);
+        return error->code;
+    }
+    return 0;
+}
+
+static int open_into(forkfold_pool *pool, unsigned workers, int keep_fd, struct ff_error *error)
+{
+    struct handover handover = {.lifeline = {-1, -1}, .driver_pidfd = -1};
+    int code;
+
+    if (ff_layout_open(&pool->layout, workers) < 0)
+        return ff_error_set(error, FORKFOLD_E_MEMORY,
+                            "cannot reserve address space for %u workers: %s; use fewer workers or "
+                            "raise the limit (ulimit -v)",
+                            workers, strerror(errno));
+    code = open_events(pool, &handover, error);
+    if (code == 0)
+        code = fork_supervisor(pool, &handover, keep_fd, error);
+    close_fd(&handover.lifeline[0]);
+    close_fd(&handover.driver_pidfd);
+    return code;
+}
+
+static int check_options(const forkfold_pool_options *options, struct ff_error *error)
+{
+    if (options->size != 0 && options->size != sizeof(*options))
+        return ff_error_set(error, FORKFOLD_E_INVALID,
+                            "forkfold_pool_options.size is %zu, this library knows %zu",
+                            options->size, sizeof(*options));
+    if (options->workers > WORKERS_MAX)
+        return ff_error_set(error, FORKFOLD_E_INVALID, "%u workers are more than the %d possible",
+                            options->workers, WORKERS_MAX);
+    return 0;
+}
+
+int forkfold_pool_open(forkfold_pool **pool, const forkfold_pool_options *options, char *message,
+                       size_t message_bytes)
+{
+    static const forkfold_pool_options defaults = {0};
+    struct ff_error error = {0};
+    forkfold_pool *opened = NULL;
+
+    if (options == NULL)
+        options = &defaults;
+    ff_kill_points_open();
+    if (check_options(options, &error) == 0) {
+        opened = calloc(1, sizeof(*opened));
+        if (opened == NULL)
+            ff_error_set(&error, FORKFOLD_E_MEMORY, "no memory for a pool");
+    }
+    if (opened != NULL) {
+        opened->owner = getpid();
+        opened->supervisor_pidfd = opened->lifeline = opened->epoll = opened->alarm = -1;
+        unsigned workers = options->workers > 0 ? options->workers : forkfold_available_cpus();
+
+        if (open_into(opened, workers, options->keep_fd_plus_one - 1, &error) < 0) {
+            free_pool(opened);
+            opened = NULL;
+        }
+    }
+    if (opened == NULL) {
+        if (message != NULL && message_bytes > 0)
+            snprintf(message, message_bytes, "%s", error.message);
+        return error.code;
+    }
+    *pool = opened;
+    return 0;
+}
+
+/* A supervisor that somebody stopped does not answer; its death ends its workers all the same. */
+static void end_supervisor(forkfold_pool *pool)
+{
+    struct pollfd death = {.fd = pool->supervisor_pidfd, .events = POLLIN};
+
+    ff_publish(&pool->layout.control->closed, 1);
+    ff_doorbell_ring(pool->layout.supervisor_bell);
+    close_fd(&pool->lifeline);
+    FF_KILL_POINT("driver.close.pool");
+    if (poll(&death, 1, CLOSE_PATIENCE_MS) == 0)
+        kill(pool->supervisor, SIGKILL);
+    ff_process_reap(pool->supervisor_pidfd, pool->supervisor);
+}
+
+void forkfold_pool_close(forkfold_pool *pool)
+{
+    if (pool == NULL)
+        return;
+    if (pool->owner == getpid())
+        end_supervisor(pool);
+    free_pool(pool);
+}
+
+const char *forkfold_pool_message(const forkfold_pool *pool)
+{
+    return pool->error.message;
+}
+
+unsigned forkfold_pool_workers(const forkfold_pool *pool)
+{
+    return pool->layout.workers;
+}
+
+int forkfold_pool_watch(forkfold_pool *pool, int fd, forkfold_watch *callback, void *context)
+{
+    if (fd < 0 || callback == NULL)
+        return ff_error_set(&pool->error, FORKFOLD_E_INVALID, "a watch needs an fd and a callback");
+    if (pool->watch_count == FF_WATCHES_MAX)
+        return ff_error_set(&pool->error, FORKFOLD_E_LIMIT, "a pool has at most %d watches",
+                            FF_WATCHES_MAX);
+    if (ff_epoll_add(pool->epoll, fd, FF_TAG_WATCH + pool->watch_count) != 0)
+        return ff_error_set(&pool->error, FORKFOLD_E_SYSTEM, "cannot watch descriptor %d: %s", fd,
+                            strerror(errno));
+    pool->watches[pool->watch_count++] =
+        (struct ff_watch){.fd = fd, .callback = callback, .context = context};
+    return 0;
+}
+
+int forkfold_pool_guard_path(forkfold_pool *pool, const char *path)
+{
+    struct ff_control_shared *control = pool->layout.control;
+
+    ff_publish(&control->guarded, 0);
+    if (path == NULL)
+        return 0;
+    if (strlen(path) >= sizeof(control->guarded_path))
+        return ff_error_set(&pool->error, FORKFOLD_E_INVALID, "the path to guard is too long");
+    strcpy(control->guarded_path, path);
+    /* Partner: remove_guarded_path() in supervisor.c, which reads the path after it. */
+    ff_publish(&control->guarded, 1);
+    return 0;
+}
+
+void forkfold_pool_pause(forkfold_pool *pool)
+{
+    pool->paused_since_ns = ff_clock_ns();
+    ff_publish(&pool->layout.control->paused, 1);
+}
+
+void forkfold_pool_resume(forkfold_pool *pool)
+{
+    struct ff_control_shared *control = pool->layout.control;
+    uint64_t stopped = ff_clock_ns() - pool->paused_since_ns;
+
+    /* Before `paused` ends, or the supervisor would count the time once. */
+    ff_publish(&control->paused_ns, ff_peer_get(&control->paused_ns) + stopped);
+    ff_publish(&control->paused, 0);
+    ff_doorbell_ring(pool->layout.supervisor_bell);
+}

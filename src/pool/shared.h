@@ -1,0 +1,211 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The shared half of a pool: what driver, supervisor and workers agree on.
+ *
+ * Each structure below has one writer, named in its comment; where a field is
+ * an exception, the field says so.  Everything a process reads from another's
+ * structure is untrusted input once that other may have crashed: counts and
+ * indices are checked against capacities before use.
+ */
+#ifndef FF_POOL_SHARED_H
+#define FF_POOL_SHARED_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "memory/board.h"
+#include "memory/region.h"
+#include "pool/job.h"
+
+enum { FF_PATH_BYTES = 4096, FF_MESSAGE_BYTES = 200, FF_FRAMES_MAX = 48 };
+
+/* What the driver asks of one call.  Written before the call's sequence is published. */
+struct ff_call {
+    const struct ff_job *job; /* valid in every process: all are forks of one image */
+    const void *context;      /* in the region */
+    uint64_t timeout_ns;      /* per item, 0 = none */
+    uint64_t started_ns;
+    uint32_t attempts;    /* per item that worker deaths are blamed on, at least 1 */
+    uint32_t max_deaths;  /* in a row without progress */
+    bool seal_on_failure; /* the driver wants to know of failures at once */
+};
+
+/* Writer: the driver. */
+struct ff_control_shared {
+    ff_word64 sequence;  /* number of the newest call; publishing it shows `call` */
+    ff_word64 cancelled; /* number of the newest call that the driver has given up */
+    ff_word64 paused;    /* 1 while the driver is stopped with its terminal job */
+    ff_word64 paused_ns; /* how long it has been so, in all */
+    ff_word64 closed;    /* 1: the pool is being closed */
+    ff_word64 guarded;   /* 1: guarded_path is to be removed if the driver dies */
+    char guarded_path[FF_PATH_BYTES];
+    struct ff_call call;
+    struct ff_board_shared main_board;
+
+    /* Bumped by driver and supervisor when there is something new; workers sleep on it. */
+    _Alignas(64) ff_word32 work;
+};
+
+/* Why a worker ended.  Part of the segment (writer: the worker) and of quarantine records. */
+struct ff_crash {
+    ff_word64 written; /* 1 once signal and address are there */
+    int32_t signal;    /* 0 when the worker ended itself after an error */
+    int32_t error;     /* then: a negative forkfold_error */
+    int32_t has_address;
+    uint64_t address;
+    ff_word64 frame_count;
+    uint64_t frames[FF_FRAMES_MAX]; /* frames[0] exact, the others return addresses */
+    char message[FF_MESSAGE_BYTES];
+};
+
+/* One item that was given up on.  Writer: the supervisor, before `quarantined` counts it. */
+struct ff_quarantine {
+    uint64_t item;
+    uint64_t group;
+    uint32_t attempts;
+    int32_t reason;    /* enum forkfold_reason */
+    int32_t signal;    /* or 0 */
+    int32_t exit_code; /* or -1 */
+    struct ff_crash crash;
+};
+
+/* Writer: the supervisor. */
+struct ff_supervisor_shared {
+    /*
+     * closing: number of the newest call that workers must not join any more.
+     * finished: number of the newest call whose tasks are all covered or given
+     * up, or that was stopped; publishing it shows outcome and message.
+     */
+    ff_word64 closing;
+    ff_word64 finished;
+    int32_t outcome; /* 0 or a negative forkfold_error */
+    char message[FF_MESSAGE_BYTES * 2];
+    ff_word64 deaths;      /* of workers, in this call */
+    ff_word64 retries;     /* items started again because they were blamed, in this call */
+    ff_word64 quarantined; /* records that are complete, in this call */
+    struct ff_board_shared retry_board;
+    struct ff_board_shared assigned_board;
+};
+
+/* Writers: all workers, each by single atomic operations on the cursors. */
+struct ff_cursors_shared {
+    struct ff_cursor_shared main;
+    struct ff_cursor_shared retry;
+    struct ff_cursor_shared assigned; /* not used by workers: see ff_claim_encode */
+};
+
+/*
+ * The head of a segment.  Writer: the worker that lives in the slot; while
+ * none does, the supervisor.
+ *
+ * The order of a worker's stores, and what its death between two of them means:
+ *
+ *   claiming = 1
+ *   n = take from a cursor     death here: the task is in no log; the audit
+ *                              finds it, because claiming is 1
+ *   claims[claim_count] = n    likewise
+ *   claim_count += 1           death from here on: the supervisor reads the
+ *                              log and queues the task again
+ *   claiming = 0
+ *   current = item + 1         death from here on is blamed on the item
+ *   ... the job runs it ...
+ *   current = 0
+ *   seal written, then
+ *   sealed = covered, buffer   before: nothing of it is visible; after: all
+ */
+struct ff_segment {
+    ff_word64 call;   /* number of the call that claims, seals and counts belong to; they
+                              outlive the worker */
+    ff_word64 joined; /* number of the call that the living worker takes part in, or 0 */
+    ff_word64 parked; /* number of the call in which it found nothing more and sealed all; 0
+                              before it claims again, so that nobody sees it parked with a claim */
+    ff_word64 claiming;
+    ff_word64 claim_count;
+    ff_word64 sealed;      /* ff_sealed_encode; 0 = nothing yet */
+    ff_word64 current;     /* item + 1, or 0 between items */
+    ff_word64 started_ns;  /* when current was started, not counting pauses; kept only if there is
+                              a timeout */
+    ff_word64 consumed;    /* item + 1 whose input cannot be read again, or 0 */
+    ff_word64 sleeping;    /* 1 while it may be asleep on `work` */
+    ff_word64 output_used; /* bytes of the output area */
+    ff_word64 items_done;  /* for displays; includes what a death may undo */
+    ff_word64 bytes_done;  /* likewise */
+    ff_word64 items_failed;
+    struct ff_crash crash;
+};
+
+/* Where things lie in a segment. */
+struct ff_segment_areas {
+    struct ff_area whole;
+    struct ff_segment *head;
+    uint64_t *claims;
+    size_t claim_capacity;
+    struct ff_area buffers[2][2]; /* [call number & 1][buffer] */
+    struct ff_area output;
+};
+
+/* Which board a logged claim came from. */
+enum ff_board_id { FF_MAIN, FF_RETRY, FF_ASSIGNED, FF_BOARD_COUNT };
+
+static inline uint64_t ff_claim_encode(enum ff_board_id board, uint64_t number)
+{
+    return (uint64_t)board << 62 | number;
+}
+
+static inline unsigned ff_claim_board(uint64_t claim)
+{
+    return (unsigned)(claim >> 62);
+}
+
+static inline uint64_t ff_claim_number(uint64_t claim)
+{
+    return claim & ((UINT64_C(1) << 62) - 1);
+}
+
+/* The word that publishes a seal: how many claims it covers, and which buffer holds it. */
+static inline uint64_t ff_sealed_encode(uint64_t covered, unsigned buffer)
+{
+    return covered << 2 | (uint64_t)buffer << 1 | 1;
+}
+
+static inline uint64_t ff_sealed_covered(uint64_t sealed)
+{
+    return sealed >> 2;
+}
+
+static inline unsigned ff_sealed_buffer(uint64_t sealed)
+{
+    return (unsigned)(sealed >> 1 & 1);
+}
+
+/*
+ * Every process's map of the region, made before the first fork: the private
+ * half that driver, supervisor and workers have in common.
+ */
+struct ff_layout {
+    struct ff_region region;
+    unsigned workers;
+    struct ff_control_shared *control;
+    struct ff_supervisor_shared *supervisor;
+    struct ff_area cursors;
+    struct ff_area input; /* writer: the driver, for contexts and items of a call */
+    struct ff_quarantine *quarantine;
+    size_t quarantine_capacity;
+    struct ff_board boards[FF_BOARD_COUNT];
+    struct ff_segment_areas *segments; /* workers of them, in private memory */
+    int driver_bell;                   /* rung by supervisor and workers */
+    int supervisor_bell;               /* rung by driver and workers */
+};
+
+/* 0, FORKFOLD_E_MEMORY. */
+int ff_layout_open(struct ff_layout *layout, unsigned workers);
+void ff_layout_close(struct ff_layout *layout);
+
+/* The task behind a logged claim; false when the log holds nonsense. */
+bool ff_layout_task(const struct ff_layout *layout, uint64_t claim, struct ff_task *task);
+
+/* After posting: wakes the workers that sleep. */
+void ff_layout_wake_workers(const struct ff_layout *layout);
+
+#endif

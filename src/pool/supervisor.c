@@ -1,0 +1,483 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The supervisor's loop: births, timeouts, the end of a call, the end of all.
+ *
+ * It waits in one epoll for the deaths of workers (pidfd), the driver's end
+ * (a lifeline pipe, which also notices exec, and a pidfd, which also notices a
+ * driver whose other children hold the pipe open), the alarm for timeouts, and
+ * its doorbell, which driver and workers ring when there is something to look at.
+ */
+#include "pool/supervisor.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <unistd.h>
+
+#include <forkfold/error.h>
+
+#include "platform/clock.h"
+#include "platform/event.h"
+#include "platform/kill_point.h"
+#include "platform/map.h"
+#include "pool/supervisor_state.h"
+#include "pool/worker.h"
+
+/* Deaths in a row outside of any call after which a slot stays empty. */
+enum { IDLE_DEATHS_MAX = 10 };
+
+enum tag { TAG_LIFELINE, TAG_DRIVER, TAG_BELL, TAG_ALARM, TAG_SLOT };
+
+static struct ff_segment *segment_of(const struct supervisor *s, unsigned slot)
+{
+    return s->layout->segments[slot].head;
+}
+
+unsigned ff_living(const struct supervisor *s)
+{
+    unsigned living = 0;
+
+    for (unsigned i = 0; i < s->layout->workers; i++)
+        living += s->slots[i].pid != 0;
+    return living;
+}
+
+/* ---- Births -------------------------------------------------------------- */
+
+static bool watch_worker(struct supervisor *s, unsigned slot, pid_t pid)
+{
+    int pidfd = ff_pidfd_open(pid);
+
+    if (pidfd < 0)
+        return false;
+    if (ff_epoll_add(s->epoll, pidfd, TAG_SLOT + slot) != 0) {
+        close(pidfd);
+        return false;
+    }
+    s->slots[slot] = (struct slot){.pid = pid, .pidfd = pidfd};
+    return true;
+}
+
+/* False with errno when there is no process to be had. */
+static bool give_birth(struct supervisor *s, unsigned slot)
+{
+    FF_KILL_POINT("supervisor.fork.begin");
+    pid_t pid = fork();
+
+    if (pid == 0)
+        ff_worker_main(s->layout, slot, s->pid, s->keep_fd);
+    if (pid < 0)
+        return false;
+    FF_KILL_POINT("supervisor.fork.done");
+    if (watch_worker(s, slot, pid))
+        return true;
+    int cause = errno;
+
+    kill(pid, SIGKILL);
+    ff_process_reap(-1, pid);
+    errno = cause;
+    return false;
+}
+
+/* With fewer workers the call goes on; without any it cannot. */
+static void retire(struct supervisor *s, unsigned slot, const char *why)
+{
+    s->slots[slot] = (struct slot){.retired = true};
+    ff_release_assignment(s, slot);
+    if (s->active && ff_living(s) == 0)
+        ff_stop_call(s, FORKFOLD_E_SYSTEM, "no worker could be started: %s", why);
+}
+
+static void populate(struct supervisor *s)
+{
+    for (unsigned i = 0; i < s->layout->workers; i++)
+        if (s->slots[i].pid == 0 && !give_birth(s, i))
+            retire(s, i, strerror(errno));
+}
+
+/* ---- The course of a call ------------------------------------------------ */
+
+void ff_reopen_call(struct supervisor *s)
+{
+    if (s->stop_code == 0)
+        ff_announce(&s->shared->closing, s->sequence - 1);
+}
+
+static void kill_worker(struct supervisor *s, unsigned slot)
+{
+    s->slots[slot].killed = true;
+    kill(s->slots[slot].pid, SIGKILL);
+}
+
+/* A worker that may still be running something of this call. */
+static bool is_at_work(const struct supervisor *s, unsigned slot)
+{
+    const struct ff_segment *segment = segment_of(s, slot);
+
+    return s->slots[slot].pid != 0 && ff_recheck(&segment->joined) == s->sequence &&
+           ff_recheck(&segment->parked) != s->sequence;
+}
+
+static bool anyone_at_work(const struct supervisor *s)
+{
+    for (unsigned i = 0; i < s->layout->workers; i++)
+        if (is_at_work(s, i))
+            return true;
+    return false;
+}
+
+void ff_stop_call(struct supervisor *s, int code, const char *format, ...)
+{
+    va_list arguments;
+
+    if (!s->active || s->stop_code != 0)
+        return;
+    s->stop_code = code;
+    va_start(arguments, format);
+    vsnprintf(s->shared->message, sizeof(s->shared->message), format, arguments);
+    va_end(arguments);
+    /* Nobody joins from here on, so that those at work now are the last ones. */
+    ff_announce(&s->shared->closing, s->sequence);
+    for (unsigned i = 0; i < s->layout->workers; i++)
+        if (is_at_work(s, i))
+            kill_worker(s, i);
+}
+
+static void finish(struct supervisor *s)
+{
+    s->active = false;
+    s->shared->outcome = s->stop_code;
+    FF_KILL_POINT("supervisor.finish.begin");
+    /* Partner: the driver in call.c, which reads outcome, message and seals after it. */
+    ff_publish(&s->shared->finished, s->sequence);
+    FF_KILL_POINT("supervisor.finish.published");
+    ff_doorbell_ring(s->layout->driver_bell);
+}
+
+/* Every logged claim of the call is sealed, an assignment that waits for its worker included. */
+static bool all_sealed(const struct supervisor *s)
+{
+    for (unsigned i = 0; i < s->layout->workers; i++) {
+        const struct ff_segment *segment = segment_of(s, i);
+
+        if (ff_peer_get(&segment->call) == s->sequence &&
+            ff_sealed_covered(ff_observe(&segment->sealed)) < ff_peer_get(&segment->claim_count))
+            return false;
+    }
+    return true;
+}
+
+static bool is_quiet(const struct supervisor *s)
+{
+    /*
+     * The boards first: taking the last task releases the claimer's
+     * `joined` and `parked`, so a claim that emptied a board is seen below.
+     */
+    return ff_board_is_exhausted(&s->layout->boards[FF_MAIN]) &&
+           !ff_board_has_work(&s->layout->boards[FF_RETRY]) && !anyone_at_work(s) && all_sealed(s);
+}
+
+static void finish_if_done(struct supervisor *s)
+{
+    if (!s->active)
+        return;
+    if (s->stop_code != 0) {
+        if (!anyone_at_work(s))
+            finish(s);
+        return;
+    }
+    if (!is_quiet(s))
+        return;
+    /* Partner: join() in worker.c.  Who joins now sees `closing`; who joined before is seen here. */
+    ff_announce(&s->shared->closing, s->sequence);
+    if (!is_quiet(s))
+        return;
+    if (s->audit_due) {
+        s->audit_due = false;
+        if (ff_audit(s)) {
+            ff_layout_wake_workers(s->layout);
+            return;
+        }
+        if (s->stop_code != 0) {
+            finish_if_done(s);
+            return;
+        }
+    }
+    finish(s);
+}
+
+static void begin_call(struct supervisor *s, uint64_t sequence)
+{
+    s->sequence = sequence;
+    s->active = true;
+    s->stop_code = 0;
+    s->audit_due = false;
+    s->streak = 0;
+    s->progress = 0;
+    s->blame_count = 0;
+    s->oom_kills = ff_process_oom_kills();
+    for (unsigned i = 0; i < s->layout->workers; i++)
+        s->slots[i].retired = false;
+    populate(s);
+}
+
+static void check_timeouts(struct supervisor *s);
+static _Noreturn void end_pool(struct supervisor *s);
+
+/* Takes notice of what the driver has stored since the last look. */
+static void look_at_control(struct supervisor *s)
+{
+    const struct ff_control_shared *control = s->layout->control;
+    uint64_t sequence = ff_observe(&control->sequence);
+
+    if (ff_observe(&control->closed) != 0)
+        end_pool(s);
+    if (sequence != s->sequence)
+        begin_call(s, sequence);
+    if (s->active && ff_observe(&control->cancelled) == s->sequence)
+        ff_stop_call(s, FORKFOLD_E_CANCELLED, "the call was cancelled");
+    check_timeouts(s);
+}
+
+/* ---- Timeouts ------------------------------------------------------------ */
+
+/* Time that counts: without what the driver was stopped for. */
+static uint64_t running_ns(const struct supervisor *s)
+{
+    return ff_clock_ns() - ff_observe(&s->layout->control->paused_ns);
+}
+
+/* Kills a worker whose item is overdue; otherwise says when it would be. */
+static uint64_t check_timeout(struct supervisor *s, unsigned slot, uint64_t now)
+{
+    const struct ff_segment *segment = segment_of(s, slot);
+    uint64_t timeout = s->layout->control->call.timeout_ns;
+    /* The item is published after its start, so the start is not older than the item. */
+    uint64_t item = ff_observe(&segment->current);
+    uint64_t started = ff_peer_get(&segment->started_ns);
+
+    if (!is_at_work(s, slot) || item == 0 || s->slots[slot].killed)
+        return now + timeout;
+    if (started > now || now - started < timeout)
+        return started + timeout;
+    if (ff_recheck(&segment->current) != item)
+        return now + timeout;
+    FF_KILL_POINT("supervisor.timeout");
+    s->slots[slot].condemned = item;
+    kill_worker(s, slot);
+    return now + timeout;
+}
+
+static void check_timeouts(struct supervisor *s)
+{
+    uint64_t timeout = s->layout->control->call.timeout_ns;
+
+    if (!s->active || timeout == 0 || ff_observe(&s->layout->control->paused) != 0)
+        return;
+    uint64_t now = running_ns(s);
+    uint64_t next = now + timeout;
+
+    for (unsigned i = 0; i < s->layout->workers; i++) {
+        uint64_t due = check_timeout(s, i, now);
+
+        if (due < next)
+            next = due;
+    }
+    ff_alarm_set(s->alarm, next + ff_observe(&s->layout->control->paused_ns));
+}
+
+/* ---- Deaths -------------------------------------------------------------- */
+
+static void end_strays(struct supervisor *s)
+{
+    for (unsigned i = 0; i < s->layout->workers; i++)
+        s->ours[i] = s->slots[i].pid; /* 0 is nobody */
+    ff_process_end_strays(s->ours, s->layout->workers);
+}
+
+/* The words of the dead worker that would speak for its successor. */
+static void clear_incarnation(struct ff_segment *segment)
+{
+    ff_own_set(&segment->joined, 0);
+    ff_own_set(&segment->parked, 0);
+    ff_own_set(&segment->claiming, 0);
+    ff_own_set(&segment->current, 0);
+    ff_own_set(&segment->sleeping, 0);
+    ff_own_set(&segment->consumed, 0);
+}
+
+/* A dead worker's pages stay charged to the memory cgroup: free the half-written ones before its
+   successor needs as many. */
+static void discard_unpublished(struct supervisor *s, unsigned slot)
+{
+    const struct ff_segment_areas *areas = &s->layout->segments[slot];
+    uint64_t sealed = ff_peer_get(&areas->head->sealed);
+    unsigned unpublished = sealed != 0 ? ff_sealed_buffer(sealed) ^ 1 : 0;
+    struct ff_area buffer = areas->buffers[s->sequence & 1][unpublished];
+
+    if (s->active && ff_peer_get(&areas->head->call) == s->sequence)
+        ff_map_discard(buffer.base, buffer.bytes);
+}
+
+/* A likely kill for memory: the others get on better with one worker less. */
+static bool should_retire(struct supervisor *s, struct ff_exit end, bool killed)
+{
+    unsigned long kills = ff_process_oom_kills();
+    bool for_memory = end.signal == SIGKILL && !killed && kills != s->oom_kills;
+
+    s->oom_kills = kills;
+    return for_memory && ff_living(s) > 0;
+}
+
+static void on_death(struct supervisor *s, unsigned slot)
+{
+    /* A call that this worker has joined, and that we have not seen yet, must begin before its
+       death is judged; the slot is not filled meanwhile. */
+    look_at_control(s);
+
+    struct slot dead = s->slots[slot];
+    struct ff_exit end = ff_process_reap(dead.pidfd, dead.pid);
+
+    FF_KILL_POINT("supervisor.death");
+    ff_epoll_remove(s->epoll, dead.pidfd);
+    close(dead.pidfd);
+    s->slots[slot].pid = 0;
+    end_strays(s);
+    if (s->active)
+        ff_recover(s, slot, end);
+    else
+        s->streak++;
+    clear_incarnation(segment_of(s, slot));
+    discard_unpublished(s, slot);
+    if (should_retire(s, end, dead.killed) || (!s->active && s->streak > IDLE_DEATHS_MAX))
+        retire(s, slot, "workers die as soon as they are started");
+    else if (!give_birth(s, slot))
+        retire(s, slot, strerror(errno));
+    ff_layout_wake_workers(s->layout);
+}
+
+/* ---- The end of all ------------------------------------------------------ */
+
+static void remove_guarded_path(const struct supervisor *s)
+{
+    const struct ff_control_shared *control = s->layout->control;
+
+    if (ff_observe(&control->guarded) != 0)
+        unlink(control->guarded_path);
+}
+
+static _Noreturn void end_pool(struct supervisor *s)
+{
+    for (unsigned i = 0; i < s->layout->workers; i++)
+        if (s->slots[i].pid != 0)
+            kill_worker(s, i);
+    remove_guarded_path(s);
+    for (unsigned i = 0; i < s->layout->workers; i++) {
+        if (s->slots[i].pid != 0)
+            ff_process_reap(s->slots[i].pidfd, s->slots[i].pid);
+        s->slots[i].pid = 0;
+    }
+    end_strays(s);
+    _exit(0);
+}
+
+/* ---- The loop ------------------------------------------------------------ */
+
+static void handle(struct supervisor *s, uint64_t tag)
+{
+    switch (tag) {
+    case TAG_LIFELINE:
+    case TAG_DRIVER:
+        end_pool(s);
+    case TAG_BELL:
+        ff_doorbell_clear(s->layout->supervisor_bell);
+        look_at_control(s);
+        break;
+    case TAG_ALARM:
+        ff_alarm_clear(s->alarm);
+        look_at_control(s);
+        break;
+    default:
+        on_death(s, (unsigned)(tag - TAG_SLOT));
+        break;
+    }
+}
+
+/*
+ * Deaths of one round before the doorbell: a call that looks complete because
+ * a worker has parked may have lost another one.
+ */
+static int compare_tags(const void *a, const void *b)
+{
+    uint64_t left = *(const uint64_t *)a;
+    uint64_t right = *(const uint64_t *)b;
+
+    return (left < right) - (left > right);
+}
+
+static _Noreturn void loop(struct supervisor *s)
+{
+    enum { ROUND = 64 };
+    uint64_t tags[ROUND];
+
+    for (;;) {
+        int count = ff_epoll_wait(s->epoll, tags, ROUND, -1);
+
+        qsort(tags, (size_t)count, sizeof(tags[0]), compare_tags);
+        for (int i = 0; i < count; i++)
+            handle(s, tags[i]);
+        finish_if_done(s);
+    }
+}
+
+static bool open_events(struct supervisor *s)
+{
+    s->epoll = ff_epoll_open();
+    s->alarm = ff_alarm_open();
+    return s->epoll >= 0 && s->alarm >= 0 &&
+           ff_epoll_add(s->epoll, s->lifeline, TAG_LIFELINE) == 0 &&
+           ff_epoll_add(s->epoll, s->driver_pidfd, TAG_DRIVER) == 0 &&
+           ff_epoll_add(s->epoll, s->layout->supervisor_bell, TAG_BELL) == 0 &&
+           ff_epoll_add(s->epoll, s->alarm, TAG_ALARM) == 0;
+}
+
+static void shed_inheritance(const struct ff_supervisor_options *options)
+{
+    static const int ignored[] = {SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGPIPE, 0};
+    int keep[] = {options->lifeline, options->driver_pidfd, options->keep_fd,
+                  options->layout->driver_bell, options->layout->supervisor_bell};
+
+    ff_process_reset_signals(ignored);
+    if (options->keep_fd != STDIN_FILENO)
+        ff_process_detach_fd(STDIN_FILENO);
+    ff_process_detach_fd(STDOUT_FILENO);
+    ff_process_close_all_but(keep, sizeof(keep) / sizeof(keep[0]));
+    ff_process_adopt_orphans();
+    (void)prctl(PR_SET_NAME, "forkfold-super");
+}
+
+_Noreturn void ff_supervisor_main(const struct ff_supervisor_options *options)
+{
+    struct supervisor s = {.layout = options->layout,
+                           .shared = options->layout->supervisor,
+                           .keep_fd = options->keep_fd,
+                           .lifeline = options->lifeline,
+                           .driver_pidfd = options->driver_pidfd,
+                           .pid = getpid()};
+
+    FF_KILL_POINT("supervisor.born");
+    shed_inheritance(options);
+    s.slots = calloc(s.layout->workers, sizeof(*s.slots));
+    /* Without them there is nothing to supervise with: the driver sees this process end. */
+    s.ours = calloc(s.layout->workers, sizeof(*s.ours));
+    if (s.slots == NULL || s.ours == NULL || !open_events(&s))
+        _exit(1);
+    s.oom_kills = ff_process_oom_kills();
+    populate(&s);
+    FF_KILL_POINT("supervisor.ready");
+    loop(&s);
+}

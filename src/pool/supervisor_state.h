@@ -1,0 +1,73 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The supervisor's private state, shared by supervisor.c (the loop, births,
+ * the end of a call) and recovery.c (what a death means).
+ */
+#ifndef FF_POOL_SUPERVISOR_STATE_H
+#define FF_POOL_SUPERVISOR_STATE_H
+
+#include "platform/process.h"
+#include "pool/supervisor.h"
+
+struct slot {
+    pid_t pid; /* 0 while nobody lives here */
+    int pidfd;
+    bool retired;       /* not to be filled again in this call */
+    bool killed;        /* the supervisor has sent SIGKILL itself */
+    uint64_t condemned; /* item + 1 that was killed for its timeout, or 0 */
+};
+
+/* How often deaths were blamed on a group. */
+struct blame {
+    uint64_t group;
+    uint32_t attempts;
+};
+
+struct supervisor {
+    const struct ff_layout *layout;
+    struct ff_supervisor_shared *shared;
+    struct slot *slots; /* one per worker */
+    pid_t *ours;        /* likewise, for end_strays */
+    int epoll;
+    int alarm;
+    int keep_fd;
+    int lifeline;
+    int driver_pidfd;
+    pid_t pid;
+
+    uint64_t sequence; /* of the newest call seen */
+    bool active;       /* that call is not finished */
+    int stop_code;     /* it is being stopped with this code; 0 = it is not */
+    bool audit_due;    /* a task may have been lost between a cursor and a log */
+    uint32_t streak;   /* deaths in a row without progress */
+    uint64_t progress; /* what was covered or given up at the last death */
+    unsigned long oom_kills;
+    struct blame *blames;
+    size_t blame_count;
+    size_t blame_capacity;
+};
+
+/* recovery.c */
+
+/* A worker of the call in progress has died: queue again, blame, quarantine. */
+void ff_recover(struct supervisor *s, unsigned slot, struct ff_exit end);
+
+/* Queues again what nothing covers.  Returns whether there was something. */
+bool ff_audit(struct supervisor *s);
+
+/* The task that was assigned to a slot nobody will live in goes to all. */
+void ff_release_assignment(struct supervisor *s, unsigned slot);
+
+/* supervisor.c */
+
+/* Ends the call with an error: no result.  The first cause is kept. */
+void ff_stop_call(struct supervisor *s, int code, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+
+/* Before tasks are posted: workers may join the call again. */
+void ff_reopen_call(struct supervisor *s);
+
+/* How many slots have a living worker. */
+unsigned ff_living(const struct supervisor *s);
+
+#endif

@@ -1,0 +1,523 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The life of a worker.
+ *
+ * It sleeps until a call is published that has work and that it may still
+ * join, claims one task after the other, runs their items, and seals when a
+ * seal is due or nothing is left.  It waits for nobody: when there is nothing
+ * to claim it sleeps on the work word, and whoever posts work wakes it.
+ *
+ * It never ends by itself.  It is killed: by its supervisor, or by the kernel
+ * when the supervisor has died.
+ */
+#include "pool/worker.h"
+
+#include <errno.h>
+#include <math.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <unistd.h>
+
+#include <forkfold/error.h>
+
+#include "platform/clock.h"
+#include "platform/event.h"
+#include "platform/futex.h"
+#include "platform/kill_point.h"
+#include "platform/process.h"
+#include "pool/crash.h"
+#include "pool/seal.h"
+
+/* A seal may take this share of the time while nobody dies: one in a hundred. */
+#define SEAL_PERIOD_COSTS UINT64_C(100)
+
+/* What a seal is taken to cost before one has been measured. */
+#define SEAL_COST_GUESS_NS (UINT64_C(1) * FF_NS_PER_MS)
+
+struct ff_worker {
+    const struct ff_layout *layout;
+    const struct ff_segment_areas *areas;
+    struct ff_segment *segment;
+    uint64_t sequence; /* of the newest call seen */
+    bool joined;
+    const struct ff_call *call;
+    void *state;
+    bool base_is_absorbed; /* or there is no seal of an earlier worker of this slot */
+    struct ff_item_failure *failures;
+    size_t failure_count;
+    size_t failure_capacity;
+    uint64_t seal_cost_ns;
+    uint64_t last_seal_ns;
+};
+
+/* ---- What a job may call ------------------------------------------------- */
+
+void ff_worker_count_bytes(struct ff_worker *worker, uint64_t bytes)
+{
+    ff_word64 *done = &worker->segment->bytes_done;
+
+    ff_own_set(done, ff_peer_get(done) + bytes);
+}
+
+void ff_worker_mark_consumed(struct ff_worker *worker, uint64_t item)
+{
+    ff_own_set(&worker->segment->consumed, item + 1);
+    ff_keep_order();
+}
+
+bool ff_worker_group_is_quarantined(const struct ff_worker *worker, uint64_t group)
+{
+    uint64_t count = ff_observe(&worker->layout->supervisor->quarantined);
+
+    for (uint64_t i = 0; i < count; i++)
+        if (worker->layout->quarantine[i].group == group)
+            return true;
+    return false;
+}
+
+void *ff_worker_output(struct ff_worker *worker, size_t bytes)
+{
+    ff_word64 *used = &worker->segment->output_used;
+    uint64_t start = ff_peer_get(used);
+    uint64_t room = worker->areas->output.bytes;
+
+    if (start > room || bytes > room - start || bytes > SIZE_MAX - 63)
+        return NULL;
+    uint64_t end = start + ((bytes + 63) & ~(size_t)63);
+
+    ff_own_set(used, end < room ? end : room);
+    return worker->areas->output.base + start;
+}
+
+void ff_worker_explain(struct ff_worker *worker, const char *format, ...)
+{
+    va_list arguments;
+
+    va_start(arguments, format);
+    vsnprintf(worker->segment->crash.message, FF_MESSAGE_BYTES, format, arguments);
+    va_end(arguments);
+}
+
+#ifdef FF_KILL_POINTS
+void *ff_worker_own_seal(struct ff_worker *worker)
+{
+    unsigned buffer = ff_sealed_buffer(ff_peer_get(&worker->segment->sealed));
+
+    return worker->areas->buffers[worker->sequence & 1][buffer].base;
+}
+
+void *ff_worker_neighbour(struct ff_worker *worker)
+{
+    const struct ff_segment_areas *first = worker->layout->segments;
+
+    /* The only worker has the input area for a neighbour. */
+    if (worker->layout->workers == 1)
+        return worker->layout->input.base;
+    return worker->areas == first ? (void *)first[1].head : (void *)first[0].head;
+}
+#endif
+
+/* ---- Ending -------------------------------------------------------------- */
+
+/* The supervisor takes it as a death with a reason; what was not sealed is run again. */
+static _Noreturn void give_up(struct ff_worker *worker, int code)
+{
+    struct ff_crash *crash = &worker->segment->crash;
+
+    if (crash->message[0] == '\0')
+        ff_worker_explain(worker, "%s", forkfold_strerror(code));
+    crash->signal = 0;
+    crash->error = code;
+    ff_publish(&crash->written, 1);
+    _exit(FF_WORKER_EXIT);
+}
+
+/* ---- Sealing ------------------------------------------------------------- */
+
+static int keep_failure(struct ff_worker *worker, const struct ff_item_failure *failure)
+{
+    if (worker->failure_count == worker->failure_capacity) {
+        size_t capacity = worker->failure_capacity > 0 ? worker->failure_capacity * 2 : 16;
+        void *grown = realloc(worker->failures, capacity * sizeof(*worker->failures));
+
+        if (grown == NULL)
+            return FORKFOLD_E_MEMORY;
+        worker->failures = grown;
+        worker->failure_capacity = capacity;
+    }
+    worker->failures[worker->failure_count++] = *failure;
+    return 0;
+}
+
+/*
+ * A worker that replaced a dead one starts empty and takes over what its slot
+ * had sealed only when it seals itself: a worker that dies before has not
+ * paid for it.
+ */
+static void absorb_base(struct ff_worker *worker)
+{
+    uint64_t sealed;
+    bool damaged;
+    const struct ff_seal *base = ff_seal_find(worker->areas, worker->sequence, &sealed, &damaged);
+
+    worker->base_is_absorbed = true;
+    if (damaged) {
+        ff_worker_explain(worker, "the slot's sealed partial is damaged");
+        give_up(worker, FORKFOLD_E_DAMAGED);
+    }
+    if (base == NULL)
+        return;
+    for (uint64_t i = 0; i < base->failure_count; i++)
+        if (keep_failure(worker, &ff_seal_failures(base)[i]) < 0)
+            give_up(worker, FORKFOLD_E_MEMORY);
+    int code = worker->call->job->absorb(worker->state, ff_seal_payload(base), base->payload_bytes);
+
+    if (code < 0)
+        give_up(worker, code);
+}
+
+static uint64_t covered_claims(const struct ff_worker *worker)
+{
+    return ff_sealed_covered(ff_peer_get(&worker->segment->sealed));
+}
+
+static bool has_unsealed(const struct ff_worker *worker)
+{
+    return covered_claims(worker) < ff_peer_get(&worker->segment->claim_count);
+}
+
+/*
+ * Two buffers take turns: the one that `sealed` names is never touched, so a
+ * death anywhere in here leaves the previous seal as it was.  The one store
+ * that commits is the publishing of `sealed` (I2).
+ */
+static void seal(struct ff_worker *worker)
+{
+    struct ff_segment *segment = worker->segment;
+    uint64_t begin_ns = ff_clock_ns();
+    uint64_t claims = ff_peer_get(&segment->claim_count);
+    uint64_t previous = ff_peer_get(&segment->sealed);
+    unsigned target = previous != 0 ? ff_sealed_buffer(previous) ^ 1 : 0;
+    size_t bytes = 0;
+    size_t capacity;
+
+    FF_KILL_POINT("worker.seal.begin");
+    if (!worker->base_is_absorbed)
+        absorb_base(worker);
+
+    struct ff_area buffer = worker->areas->buffers[worker->sequence & 1][target];
+    void *payload = ff_seal_begin(buffer, worker->failures, worker->failure_count, &capacity);
+    int code = payload == NULL ? FORKFOLD_E_LIMIT
+                               : worker->call->job->seal(worker->state, payload, capacity, &bytes);
+
+    if (code < 0) {
+        if (code == FORKFOLD_E_LIMIT)
+            ff_worker_explain(worker,
+                              "the partial of a worker does not fit its %zu MiB of the region; "
+                              "use fewer workers or raise the limit of address space (ulimit -v)",
+                              buffer.bytes >> 20);
+        give_up(worker, code);
+    }
+    FF_KILL_POINT("worker.seal.written");
+    ff_seal_end(buffer, worker->sequence, worker->areas->claims, claims, worker->failure_count,
+                bytes);
+    FF_KILL_POINT("worker.seal.checked");
+    /* Partner: ff_seal_find.  Without the release it could see the word and a part of the buffer. */
+    ff_publish(&segment->sealed, ff_sealed_encode(claims, target));
+    FF_KILL_POINT("worker.seal.published");
+    ff_own_set(&segment->consumed, 0);
+    worker->last_seal_ns = ff_clock_ns();
+    worker->seal_cost_ns = worker->last_seal_ns - begin_ns;
+    ff_doorbell_ring(worker->layout->driver_bell);
+}
+
+/*
+ * How long to work between seals.  While nobody dies: so that sealing takes
+ * its small share.  Once workers die, every M ns on average: sqrt(2 c M) balances the
+ * cost c of a seal against the work that a death throws away.
+ */
+static uint64_t seal_period_ns(const struct ff_worker *worker, uint64_t now)
+{
+    uint64_t deaths = ff_peer_get(&worker->layout->supervisor->deaths);
+
+    if (deaths == 0)
+        return SEAL_PERIOD_COSTS * worker->seal_cost_ns;
+    double between = (double)(now - worker->call->started_ns) / (double)deaths;
+
+    return (uint64_t)sqrt(2.0 * (double)worker->seal_cost_ns * between);
+}
+
+static void seal_if_due(struct ff_worker *worker)
+{
+    uint64_t now = ff_clock_ns();
+
+    if (now - worker->last_seal_ns >= seal_period_ns(worker, now))
+        seal(worker);
+}
+
+/* ---- Claiming and running ------------------------------------------------ */
+
+/* The order of stores and what a death between them means: struct ff_segment. */
+static bool claim(struct ff_worker *worker, enum ff_board_id id, uint64_t *logged)
+{
+    struct ff_segment *segment = worker->segment;
+    const struct ff_board *board = &worker->layout->boards[id];
+    uint64_t count = ff_peer_get(&segment->claim_count);
+    uint64_t number;
+    bool taken;
+
+    if (!ff_board_has_work(board))
+        return false;
+    if (count >= worker->areas->claim_capacity) {
+        ff_worker_explain(worker, "a worker claimed %llu tasks, more than its log holds",
+                          (unsigned long long)count);
+        give_up(worker, FORKFOLD_E_LIMIT);
+    }
+    /*
+     * Both before the take, which releases them: a supervisor that sees the
+     * cursor past this claim does not see this worker parked.
+     */
+    ff_own_set(&segment->parked, 0);
+    ff_own_set(&segment->claiming, 1);
+    ff_keep_order();
+    FF_KILL_POINT("worker.claim.begin");
+    taken = ff_board_claim((struct ff_board *)board, &number);
+    FF_KILL_POINT("worker.claim.taken");
+    if (taken) {
+        *logged = ff_claim_encode(id, number);
+        worker->areas->claims[count] = *logged;
+        ff_keep_order();
+        FF_KILL_POINT("worker.claim.logged");
+        ff_publish(&segment->claim_count, count + 1);
+        FF_KILL_POINT("worker.claim.counted");
+    }
+    ff_keep_order();
+    ff_own_set(&segment->claiming, 0);
+    return taken;
+}
+
+static void note_failure(struct ff_worker *worker, uint64_t item, struct ff_item_failure *failure)
+{
+    failure->item = item;
+    if (keep_failure(worker, failure) < 0)
+        give_up(worker, FORKFOLD_E_MEMORY);
+    ff_own_set(&worker->segment->items_failed, ff_peer_get(&worker->segment->items_failed) + 1);
+}
+
+/* Returns whether what was done should be sealed at once. */
+static bool run_item(struct ff_worker *worker, uint64_t item)
+{
+    struct ff_segment *segment = worker->segment;
+    struct ff_item_failure failure = {.byte_offset = -1};
+    int status;
+
+    if (worker->call->timeout_ns != 0)
+        ff_own_set(&segment->started_ns,
+                   ff_clock_ns() - ff_peer_get(&worker->layout->control->paused_ns));
+    /* Published, so that the supervisor never pairs this item with the time of the one before. */
+    ff_publish(&segment->current, item + 1);
+    ff_keep_order();
+    FF_KILL_POINT("worker.item.begin");
+    status = worker->call->job->run(worker->state, item, &failure);
+    FF_KILL_POINT("worker.item.done");
+    if (status < 0)
+        give_up(worker, status);
+    if (status == FF_ITEM_FAILED)
+        note_failure(worker, item, &failure);
+    ff_keep_order();
+    ff_own_set(&segment->current, 0);
+    ff_own_set(&segment->items_done, ff_peer_get(&segment->items_done) + 1);
+    return status == FF_ITEM_SEAL_NOW ||
+           (status == FF_ITEM_FAILED && worker->call->seal_on_failure);
+}
+
+static void run_task(struct ff_worker *worker, uint64_t logged)
+{
+    struct ff_task task;
+    bool seal_now = false;
+
+    if (!ff_layout_task(worker->layout, logged, &task)) {
+        ff_worker_explain(worker, "the log of claims names a task that was never posted");
+        give_up(worker, FORKFOLD_E_DAMAGED);
+    }
+    for (uint64_t i = 0; i < task.count; i++)
+        seal_now |= run_item(worker, task.first + i);
+    if (seal_now)
+        seal(worker);
+    else
+        seal_if_due(worker);
+}
+
+/* ---- Calls --------------------------------------------------------------- */
+
+/* The supervisor has logged a claim for this worker before it was born. */
+static bool has_assignment(const struct ff_worker *worker)
+{
+    return ff_peer_get(&worker->segment->call) == worker->sequence && has_unsealed(worker);
+}
+
+static bool has_work(const struct ff_worker *worker)
+{
+    return ff_board_has_work(&worker->layout->boards[FF_RETRY]) ||
+           ff_board_has_work(&worker->layout->boards[FF_MAIN]);
+}
+
+/* `call` last: a death before it leaves a segment that belongs to no call in progress. */
+static void begin_segment(struct ff_segment *segment, uint64_t sequence)
+{
+    ff_own_set(&segment->call, 0);
+    ff_keep_order();
+    ff_own_set(&segment->claiming, 0);
+    ff_own_set(&segment->claim_count, 0);
+    ff_own_set(&segment->sealed, 0);
+    ff_own_set(&segment->current, 0);
+    ff_own_set(&segment->consumed, 0);
+    ff_own_set(&segment->output_used, 0);
+    ff_own_set(&segment->items_done, 0);
+    ff_own_set(&segment->bytes_done, 0);
+    ff_own_set(&segment->items_failed, 0);
+    ff_publish(&segment->call, sequence);
+}
+
+/*
+ * Either this worker sees that the call is closing, or the supervisor, which
+ * stores `closing` and then looks at `joined`, sees that it has joined: both
+ * stores come before both looks in the one order of sequentially consistent operations.
+ */
+static bool join(struct ff_worker *worker)
+{
+    struct ff_segment *segment = worker->segment;
+
+    FF_KILL_POINT("worker.join.begin");
+    if (ff_peer_get(&segment->call) != worker->sequence)
+        begin_segment(segment, worker->sequence);
+    ff_announce(&segment->joined, worker->sequence);
+    FF_KILL_POINT("worker.join.announced");
+    if (ff_recheck(&worker->layout->supervisor->closing) < worker->sequence)
+        return true;
+    ff_announce(&segment->joined, 0);
+    return false;
+}
+
+static void enter_call(struct ff_worker *worker)
+{
+    int code;
+
+    worker->call = &worker->layout->control->call;
+    worker->base_is_absorbed = ff_peer_get(&worker->segment->sealed) == 0;
+    worker->failure_count = 0;
+    worker->seal_cost_ns = SEAL_COST_GUESS_NS;
+    worker->last_seal_ns = ff_clock_ns();
+    worker->joined = true;
+    FF_KILL_POINT("worker.call.enter");
+    code = worker->call->job->attach(worker, worker->call->context, &worker->state);
+    if (code < 0)
+        give_up(worker, code);
+    if (has_unsealed(worker)) /* an assignment: the last claim logged */
+        run_task(worker, worker->areas->claims[ff_peer_get(&worker->segment->claim_count) - 1]);
+}
+
+static void leave_call(struct ff_worker *worker)
+{
+    if (worker->joined)
+        worker->call->job->detach(worker->state);
+    worker->joined = false;
+    worker->state = NULL;
+}
+
+static void work(struct ff_worker *worker)
+{
+    uint64_t logged;
+
+    while (claim(worker, FF_RETRY, &logged) || claim(worker, FF_MAIN, &logged))
+        run_task(worker, logged);
+    if (!ff_board_is_exhausted(&worker->layout->boards[FF_MAIN]))
+        return;
+    if (has_unsealed(worker))
+        seal(worker);
+    if (ff_peer_get(&worker->segment->parked) == worker->sequence)
+        return;
+    FF_KILL_POINT("worker.park.begin");
+    ff_announce(&worker->segment->parked, worker->sequence);
+    FF_KILL_POINT("worker.park.announced");
+    ff_doorbell_ring(worker->layout->supervisor_bell);
+}
+
+static void nap(struct ff_worker *worker, uint32_t snapshot)
+{
+    /* Partner: ff_layout_wake_workers, which bumps the word before it looks at `sleeping`. */
+    ff_announce(&worker->segment->sleeping, 1);
+    FF_KILL_POINT("worker.sleep");
+    ff_futex_wait(&worker->layout->control->work, snapshot);
+    ff_own_set(&worker->segment->sleeping, 0);
+}
+
+static bool may_join(const struct ff_worker *worker)
+{
+    if (worker->sequence == 0 ||
+        ff_observe(&worker->layout->supervisor->finished) >= worker->sequence)
+        return false;
+    return has_work(worker) || has_assignment(worker);
+}
+
+static _Noreturn void serve(struct ff_worker *worker)
+{
+    for (;;) {
+        /* The snapshot comes first: what is posted after it ends the nap at once. */
+        uint32_t snapshot = ff_snapshot32(&worker->layout->control->work);
+        /* Partner: the publishing of `sequence` in call.c, after the call was written. */
+        uint64_t sequence = ff_observe(&worker->layout->control->sequence);
+
+        if (sequence != worker->sequence) {
+            leave_call(worker);
+            worker->sequence = sequence;
+        }
+        if (!worker->joined && may_join(worker) && join(worker))
+            enter_call(worker);
+        if (worker->joined)
+            work(worker);
+        nap(worker, snapshot);
+    }
+}
+
+/* ---- Birth --------------------------------------------------------------- */
+
+static void shed_inheritance(const struct ff_layout *layout, int keep_fd)
+{
+    static const int ignored[] = {SIGINT, SIGTERM, SIGHUP, SIGQUIT, 0};
+    int keep[] = {layout->driver_bell, layout->supervisor_bell, keep_fd};
+
+    ff_process_reset_signals(ignored);
+    if (keep_fd != STDIN_FILENO)
+        ff_process_detach_fd(STDIN_FILENO);
+    ff_process_detach_fd(STDOUT_FILENO);
+    ff_process_close_all_but(keep, 3);
+    ff_process_offer_to_oom();
+    (void)prctl(PR_SET_NAME, "forkfold-worker");
+}
+
+_Noreturn void ff_worker_main(const struct ff_layout *layout, unsigned slot, pid_t supervisor,
+                              int keep_fd)
+{
+    const struct ff_segment_areas *areas = &layout->segments[slot];
+    struct ff_worker worker = {.layout = layout, .areas = areas, .segment = areas->head};
+    struct ff_area writable[] = {areas->whole, layout->cursors};
+
+    if (!ff_process_bind_to_parent(supervisor))
+        _exit(0);
+    memset(&areas->head->crash, 0, sizeof(areas->head->crash));
+    FF_KILL_POINT("worker.born");
+    shed_inheritance(layout, keep_fd);
+    /* From here on a wild write faults instead of reaching a neighbour (I5). */
+    if (ff_region_restrict(&layout->region, writable, 2) != 0) {
+        ff_worker_explain(&worker, "cannot protect the region: %s", strerror(errno));
+        give_up(&worker, FORKFOLD_E_SYSTEM);
+    }
+    if (ff_crash_install(&areas->head->crash) < 0)
+        give_up(&worker, FORKFOLD_E_MEMORY);
+    serve(&worker);
+}

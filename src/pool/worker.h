@@ -1,0 +1,20 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A worker: claims tasks, runs the job on their items, seals what it has. */
+#ifndef FF_POOL_WORKER_H
+#define FF_POOL_WORKER_H
+
+#include <sys/types.h>
+
+#include "pool/shared.h"
+
+/* The exit code of a worker that ended itself; its crash record says why. */
+enum { FF_WORKER_EXIT = 70 };
+
+/*
+ * The whole life of a worker, in a fresh child of the supervisor.  keep_fd is
+ * a descriptor that jobs may read, or -1.
+ */
+_Noreturn void ff_worker_main(const struct ff_layout *layout, unsigned slot, pid_t supervisor,
+                              int keep_fd);
+
+#endif
