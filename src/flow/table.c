@@ -1,0 +1,272 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "flow/table.h"
+
+#include <assert.h>
+#include <stdbool.h>
+#include <stdlib.h>
+
+#define XXH_INLINE_ALL
+#include <xxhash.h>
+
+#include <forkfold/error.h>
+
+enum { SLOT_COUNT_MIN = 64, HEAP_BYTES_MIN = 4096 };
+
+static_assert(sizeof(struct ff_slot) == 32, "a slot is half a cache line");
+
+void ff_table_init(struct ff_table *table)
+{
+    *table = (struct ff_table){0};
+}
+
+void ff_table_free(struct ff_table *table)
+{
+    free(table->slots);
+    free(table->heap);
+    ff_table_init(table);
+}
+
+void ff_table_clear(struct ff_table *table)
+{
+    if (table->used > 0)
+        memset(table->slots, 0, table->slot_count * sizeof(*table->slots));
+    table->used = 0;
+    table->total = 0;
+    table->heap_used = 0;
+}
+
+uint64_t ff_key_hash(const void *key, size_t key_bytes)
+{
+    return XXH3_64bits(key, key_bytes);
+}
+
+/* Five eighths: short clusters, so that the walk in partial.c needs local sorting only. */
+static size_t key_capacity(size_t slot_count)
+{
+    return slot_count / 8 * 5;
+}
+
+/* Two loads that may overlap cover every length; a call of memcmp would cost more than they do. */
+static bool short_keys_equal(const char *a, const char *b, size_t key_bytes)
+{
+    uint64_t a8[2], b8[2];
+    uint32_t a4[2], b4[2];
+
+    if (key_bytes >= 8) {
+        memcpy(&a8[0], a, 8);
+        memcpy(&b8[0], b, 8);
+        memcpy(&a8[1], a + key_bytes - 8, 8);
+        memcpy(&b8[1], b + key_bytes - 8, 8);
+        return ((a8[0] ^ b8[0]) | (a8[1] ^ b8[1])) == 0;
+    }
+    if (key_bytes >= 4) {
+        memcpy(&a4[0], a, 4);
+        memcpy(&b4[0], b, 4);
+        memcpy(&a4[1], a + key_bytes - 4, 4);
+        memcpy(&b4[1], b + key_bytes - 4, 4);
+        return ((a4[0] ^ b4[0]) | (a4[1] ^ b4[1])) == 0;
+    }
+    for (size_t i = 0; i < key_bytes; i++) {
+        if (a[i] != b[i])
+            return false;
+    }
+    return true;
+}
+
+static bool slot_holds(const struct ff_slot *slot, const char *heap, uint32_t hash, const char *key,
+                       size_t key_bytes)
+{
+    if (slot->hash != hash || slot->key_bytes != key_bytes)
+        return false;
+    if (key_bytes <= FF_KEY_INLINE)
+        return short_keys_equal(slot->key.inline_key, key, key_bytes);
+    return slot->key.far.prefix == ff_key_prefix(key, key_bytes) &&
+           memcmp(heap + slot->key.far.heap_offset, key, key_bytes) == 0;
+}
+
+/* The slot of the key, or the empty one where it belongs.  The table has slots, some of them empty. */
+static struct ff_slot *find_slot(const struct ff_table *table, uint32_t hash, const char *key,
+                                 size_t key_bytes)
+{
+    size_t mask = table->slot_count - 1;
+    size_t i = ff_slot_home(hash, table->slot_count);
+
+    while (table->slots[i].count != 0 &&
+           !slot_holds(&table->slots[i], table->heap, hash, key, key_bytes))
+        i = (i + 1) & mask;
+    return &table->slots[i];
+}
+
+static struct ff_slot *find_empty(struct ff_slot *slots, size_t slot_count, uint32_t hash)
+{
+    size_t i = ff_slot_home(hash, slot_count);
+
+    while (slots[i].count != 0)
+        i = (i + 1) & (slot_count - 1);
+    return &slots[i];
+}
+
+int ff_table_reserve(struct ff_table *table, size_t key_count)
+{
+    uint64_t slot_count = table->slot_count > 0 ? table->slot_count : SLOT_COUNT_MIN;
+    struct ff_slot *slots;
+
+    while (slot_count <= FF_SLOT_COUNT_MAX && key_capacity(slot_count) < key_count)
+        slot_count *= 2;
+    if (slot_count > FF_SLOT_COUNT_MAX)
+        return FORKFOLD_E_LIMIT;
+    if (slot_count == table->slot_count)
+        return 0;
+
+    slots = calloc(slot_count, sizeof(*slots));
+    if (!slots)
+        return FORKFOLD_E_MEMORY;
+    for (size_t i = 0; i < table->slot_count; i++) {
+        if (table->slots[i].count != 0)
+            *find_empty(slots, slot_count, table->slots[i].hash) = table->slots[i];
+    }
+    free(table->slots);
+    table->slots = slots;
+    table->slot_count = slot_count;
+    return 0;
+}
+
+static int reserve_heap(struct ff_table *table, size_t key_bytes)
+{
+    size_t size = table->heap_size > 0 ? table->heap_size : HEAP_BYTES_MIN;
+    size_t needed;
+    char *heap;
+
+    if (__builtin_add_overflow(table->heap_used, key_bytes, &needed))
+        return FORKFOLD_E_MEMORY;
+    if (needed <= table->heap_size)
+        return 0;
+    while (size < needed) {
+        if (__builtin_mul_overflow(size, 2, &size))
+            size = needed;
+    }
+    heap = realloc(table->heap, size);
+    if (!heap)
+        return FORKFOLD_E_MEMORY;
+    table->heap = heap;
+    table->heap_size = size;
+    return 0;
+}
+
+/* All memory is there before anything changes, so a failure leaves the table as it was. */
+static int insert_key(struct ff_table *table, uint32_t hash, const char *key, size_t key_bytes,
+                      uint64_t amount)
+{
+    struct ff_slot *slot;
+    int code;
+
+    if (table->used >= key_capacity(table->slot_count)) {
+        code = ff_table_reserve(table, table->used + 1);
+        if (code < 0)
+            return code;
+    }
+    if (key_bytes > FF_KEY_INLINE) {
+        code = reserve_heap(table, key_bytes);
+        if (code < 0)
+            return code;
+    }
+
+    slot = find_empty(table->slots, table->slot_count, hash);
+    *slot = (struct ff_slot){.count = amount, .hash = hash, .key_bytes = (uint32_t)key_bytes};
+    if (key_bytes > FF_KEY_INLINE) {
+        slot->key.far.heap_offset = table->heap_used;
+        slot->key.far.prefix = ff_key_prefix(key, key_bytes);
+        memcpy(table->heap + table->heap_used, key, key_bytes);
+        table->heap_used += key_bytes;
+    } else if (key_bytes > 0) {
+        memcpy(slot->key.inline_key, key, key_bytes);
+    }
+    table->used++;
+    table->total += amount;
+    return 0;
+}
+
+static int add_hashed(struct ff_table *table, uint32_t hash, const char *key, size_t key_bytes,
+                      uint64_t amount)
+{
+    struct ff_slot *slot;
+
+    /* No sum passes the total, so this is the only sum that can overflow. */
+    if (amount > UINT64_MAX - table->total)
+        return FORKFOLD_E_LIMIT;
+    if (table->slot_count > 0) {
+        slot = find_slot(table, hash, key, key_bytes);
+        if (slot->count != 0) {
+            slot->count += amount;
+            table->total += amount;
+            return 0;
+        }
+    }
+    /* A sum of 0 would make the slot an empty one that is counted as used. */
+    if (amount == 0)
+        return 0;
+    return insert_key(table, hash, key, key_bytes, amount);
+}
+
+int ff_table_add(struct ff_table *table, const void *key, size_t key_bytes, uint64_t amount)
+{
+    if (key_bytes > FF_KEY_BYTES_MAX)
+        return FORKFOLD_E_LIMIT;
+    return add_hashed(table, (uint32_t)(ff_key_hash(key, key_bytes) >> 32), key, key_bytes, amount);
+}
+
+/* How many of the slots hold a key that the table lacks. */
+static size_t count_missing(const struct ff_table *table, const struct ff_slot *slots,
+                            size_t slot_count, const char *heap)
+{
+    size_t missing = 0;
+
+    for (size_t i = 0; i < slot_count; i++) {
+        const struct ff_slot *slot = &slots[i];
+
+        if (slot->count == 0)
+            continue;
+        if (table->slot_count == 0 ||
+            find_slot(table, slot->hash, ff_slot_key(slot, heap), slot->key_bytes)->count == 0)
+            missing++;
+    }
+    return missing;
+}
+
+int ff_table_add_slots(struct ff_table *into, const struct ff_slot *slots, size_t slot_count,
+                       const char *heap)
+{
+    int code;
+
+    /* The slots come in hash order.  Counting first costs one sequential pass, and only when the
+     * table may have to grow; room for the sum of both would often be twice what is needed. */
+    if (slot_count > key_capacity(into->slot_count) - into->used) {
+        size_t missing = count_missing(into, slots, slot_count, heap);
+
+        code = ff_table_reserve(into, into->used + missing);
+        if (code < 0)
+            return code;
+    }
+    for (size_t i = 0; i < slot_count; i++) {
+        const struct ff_slot *slot = &slots[i];
+
+        if (slot->count == 0)
+            continue;
+        code = add_hashed(into, slot->hash, ff_slot_key(slot, heap), slot->key_bytes, slot->count);
+        if (code < 0)
+            return code;
+    }
+    return 0;
+}
+
+int ff_table_merge(struct ff_table *into, const struct ff_table *from)
+{
+    return ff_table_add_slots(into, from->slots, from->slot_count, from->heap);
+}
+
+uint64_t ff_table_get(const struct ff_table *table, const void *key, size_t key_bytes)
+{
+    if (table->slot_count == 0 || key_bytes > FF_KEY_BYTES_MAX)
+        return 0;
+    return find_slot(table, (uint32_t)(ff_key_hash(key, key_bytes) >> 32), key, key_bytes)->count;
+}

@@ -1,0 +1,119 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A keyed table in private memory: byte-string keys, unsigned 64-bit sums.
+ *
+ * One worker owns it; nobody else sees it before it is sealed (partial.h).
+ * Open addressing by the top bits of the hash, so that walking the slots from
+ * first to last meets the keys almost in hash order, which is the order of a
+ * sealed partial.  Keys of up to FF_KEY_INLINE bytes lie in their slot; longer
+ * ones in a heap that the table owns.
+ */
+#ifndef FF_FLOW_TABLE_H
+#define FF_FLOW_TABLE_H
+
+#include <endian.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+enum { FF_KEY_INLINE = 16 };
+
+/* The longest key; a longer one is FORKFOLD_E_LIMIT. */
+#define FF_KEY_BYTES_MAX ((size_t)UINT32_MAX)
+
+/*
+ * The most slots: past them the 32 bits of hash that a slot keeps no longer tell
+ * slots apart.  A table that needs more (about 2.7e9 keys) is FORKFOLD_E_LIMIT.
+ */
+#define FF_SLOT_COUNT_MAX (UINT64_C(1) << 32)
+
+/* One key.  32 bytes, two to a cache line; count 0 marks an empty slot. */
+struct ff_slot {
+    uint64_t count;
+    uint32_t hash; /* upper half of the key's 64-bit hash */
+    uint32_t key_bytes;
+    union {
+        char inline_key[FF_KEY_INLINE]; /* key_bytes <= FF_KEY_INLINE; the rest is zero */
+        struct {
+            uint64_t heap_offset; /* of the key in the table's or the partial's heap */
+            uint64_t prefix;      /* the first 8 bytes of the key, big-endian */
+        } far;
+    } key;
+};
+
+struct ff_table {
+    struct ff_slot *slots; /* slot_count of them, a power of two; NULL while empty */
+    size_t slot_count;
+    size_t used;    /* slots that hold a key */
+    uint64_t total; /* sum of all counts */
+    char *heap;     /* keys longer than FF_KEY_INLINE, one after the other */
+    size_t heap_used;
+    size_t heap_size;
+};
+
+/* The first 8 bytes of a key, zero-padded, as a number that compares as they do. */
+static inline uint64_t ff_key_prefix(const char *key, size_t key_bytes)
+{
+    uint64_t prefix = 0;
+
+    if (key_bytes >= sizeof(prefix))
+        memcpy(&prefix, key, sizeof(prefix));
+    else if (key_bytes > 0)
+        memcpy(&prefix, key, key_bytes);
+    return be64toh(prefix);
+}
+
+/* The bytes of a slot's key; heap is that of the table or the partial that the slot belongs to. */
+static inline const char *ff_slot_key(const struct ff_slot *slot, const char *heap)
+{
+    return slot->key_bytes <= FF_KEY_INLINE ? slot->key.inline_key
+                                            : heap + slot->key.far.heap_offset;
+}
+
+/* The slot where the search for a hash begins: its top bits. */
+static inline size_t ff_slot_home(uint32_t hash, size_t slot_count)
+{
+    return (size_t)(((uint64_t)hash * slot_count) >> 32);
+}
+
+/* An empty table holds no memory; {0} is an empty table. */
+void ff_table_init(struct ff_table *table);
+
+/* Frees the memory; the table is empty and usable afterwards. */
+void ff_table_free(struct ff_table *table);
+
+/* Forgets the keys and keeps the memory. */
+void ff_table_clear(struct ff_table *table);
+
+/* 64-bit hash of a key; the same in every process of a run, not across versions. */
+uint64_t ff_key_hash(const void *key, size_t key_bytes);
+
+/*
+ * Makes room for key_count keys in all, so that adding up to that many does not grow the slots.
+ * 0, FORKFOLD_E_MEMORY or FORKFOLD_E_LIMIT.
+ *
+ * Whoever adds keys in hash order must reserve first: they would crowd into the first slots of a
+ * table that is too small, and each would walk past all the others.
+ */
+int ff_table_reserve(struct ff_table *table, size_t key_count);
+
+/*
+ * Adds amount (> 0) to the key's sum.  0, FORKFOLD_E_MEMORY or FORKFOLD_E_LIMIT (the key is too
+ * long, the keys too many, or the total would pass 64 bits); on failure the table is as it was.
+ */
+int ff_table_add(struct ff_table *table, const void *key, size_t key_bytes, uint64_t amount);
+
+/*
+ * Adds the sums of slot_count slots, empty ones allowed, whose long keys lie in heap.
+ * 0, FORKFOLD_E_MEMORY or FORKFOLD_E_LIMIT; then into may hold a part.
+ */
+int ff_table_add_slots(struct ff_table *into, const struct ff_slot *slots, size_t slot_count,
+                       const char *heap);
+
+/* Adds every sum of from to into.  Fails as ff_table_add_slots does. */
+int ff_table_merge(struct ff_table *into, const struct ff_table *from);
+
+/* The sum of a key, 0 if it is not there. */
+uint64_t ff_table_get(const struct ff_table *table, const void *key, size_t key_bytes);
+
+#endif
