@@ -1,0 +1,127 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "files/read.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+void ff_failure_set(struct ff_item_failure *failure, int reason, int system_error,
+                    int64_t byte_offset, const char *format, ...)
+{
+    va_list arguments;
+
+    failure->reason = reason;
+    failure->system_error = system_error;
+    failure->byte_offset = byte_offset;
+    va_start(arguments, format);
+    vsnprintf(failure->detail, sizeof(failure->detail), format, arguments);
+    va_end(arguments);
+}
+
+static void set_system_failure(struct ff_item_failure *failure, const char *what)
+{
+    int cause = errno;
+
+    ff_failure_set(failure, FORKFOLD_REASON_SYSTEM, cause, -1, "cannot %s: %s", what,
+                   strerror(cause));
+}
+
+static bool read_stamp(int fd, struct ff_stamp *stamp, mode_t *mode)
+{
+    struct stat status;
+
+    if (fstat(fd, &status) != 0)
+        return false;
+    *mode = status.st_mode;
+    *stamp = (struct ff_stamp){.size = (uint64_t)status.st_size,
+                               .mtime_ns = status.st_mtim.tv_sec * INT64_C(1000000000) +
+                                           status.st_mtim.tv_nsec,
+                               .inode = status.st_ino,
+                               .device = status.st_dev};
+    return true;
+}
+
+bool ff_stamp_equal(const struct ff_stamp *a, const struct ff_stamp *b)
+{
+    return a->size == b->size && a->mtime_ns == b->mtime_ns && a->inode == b->inode &&
+           a->device == b->device;
+}
+
+int ff_read_open(const char *path, struct ff_stamp *now, struct ff_item_failure *failure)
+{
+    /* NONBLOCK: if a FIFO has taken the file's place, opening it must not wait for a writer. */
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+    mode_t mode;
+
+    if (fd < 0) {
+        set_system_failure(failure, "open");
+        return -1;
+    }
+    if (!read_stamp(fd, now, &mode)) {
+        set_system_failure(failure, "look at it");
+    } else if (!S_ISREG(mode)) {
+        ff_failure_set(failure, FORKFOLD_REASON_CHANGED, 0, -1,
+                       "it is not a regular file any more");
+    } else {
+        return fd;
+    }
+    close(fd);
+    return -1;
+}
+
+bool ff_read_verify(int fd, const struct ff_stamp *stamp, struct ff_item_failure *failure)
+{
+    struct ff_stamp now;
+    mode_t mode;
+
+    if (!read_stamp(fd, &now, &mode)) {
+        set_system_failure(failure, "look at it");
+        return false;
+    }
+    if (ff_stamp_equal(&now, stamp))
+        return true;
+    if (now.size != stamp->size)
+        ff_failure_set(failure, FORKFOLD_REASON_CHANGED, 0, -1,
+                       "it changed while it was read, from %llu to %llu bytes",
+                       (unsigned long long)stamp->size, (unsigned long long)now.size);
+    else
+        ff_failure_set(failure, FORKFOLD_REASON_CHANGED, 0, -1, "it changed while it was read");
+    return false;
+}
+
+int64_t ff_read_at(int fd, void *buffer, size_t count, uint64_t offset,
+                   struct ff_item_failure *failure)
+{
+    size_t done = 0;
+
+    while (done < count) {
+        ssize_t got = pread(fd, (char *)buffer + done, count - done, (off_t)(offset + done));
+
+        if (got == 0)
+            break;
+        if (got < 0 && errno == EINTR)
+            continue;
+        if (got < 0) {
+            set_system_failure(failure, "read");
+            return -1;
+        }
+        done += (size_t)got;
+    }
+    return (int64_t)done;
+}
+
+int64_t ff_read_next(int fd, void *buffer, size_t count, struct ff_item_failure *failure)
+{
+    ssize_t got;
+
+    do
+        got = read(fd, buffer, count);
+    while (got < 0 && errno == EINTR);
+    if (got < 0)
+        set_system_failure(failure, "read");
+    return got;
+}

@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Reading input files that other programs may change, shrink or remove at any
+ * moment.  Whatever happens to a file is that file's failure; nothing here
+ * maps files, so nothing here can fault.
+ */
+#ifndef FF_FILES_READ_H
+#define FF_FILES_READ_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "pool/job.h"
+
+/* Which bytes a path stood for when it was looked at. */
+struct ff_stamp {
+    uint64_t size;
+    int64_t mtime_ns;
+    uint64_t inode;
+    uint64_t device;
+};
+
+bool ff_stamp_equal(const struct ff_stamp *a, const struct ff_stamp *b);
+
+/*
+ * Opens a regular file without ever blocking, and says what it is now.
+ * Returns the descriptor, which the caller closes, or -1 with *failure filled.
+ */
+int ff_read_open(const char *path, struct ff_stamp *now, struct ff_item_failure *failure);
+
+/* Whether the open file is still what the stamp says; otherwise *failure is filled. */
+bool ff_read_verify(int fd, const struct ff_stamp *stamp, struct ff_item_failure *failure);
+
+/* Up to count bytes at offset; fewer only at the end of the file.  -1 with *failure filled. */
+int64_t ff_read_at(int fd, void *buffer, size_t count, uint64_t offset,
+                   struct ff_item_failure *failure);
+
+/* Up to count bytes of a stream; 0 only at its end.  -1 with *failure filled. */
+int64_t ff_read_next(int fd, void *buffer, size_t count, struct ff_item_failure *failure);
+
+/* Fills *failure. */
+void ff_failure_set(struct ff_item_failure *failure, int reason, int system_error,
+                    int64_t byte_offset, const char *format, ...)
+    __attribute__((format(printf, 5, 6)));
+
+#endif
