@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Folding the partials of a word count: a call of the same pool, whose items
+ * are ranges of the hash space.  Its inputs are the sealed partials, which
+ * every worker reads in place; a range that a worker dies on is folded again.
+ */
+#ifndef FF_JOBS_WORDS_FOLD_H
+#define FF_JOBS_WORDS_FOLD_H
+
+#include "flow/fold.h"
+#include "pool/job.h"
+
+extern const struct ff_job ff_words_fold_job;
+
+/* The context: in the input area, followed by the array. */
+struct ff_fold_context {
+    unsigned range_count;
+    size_t partial_count;
+    const struct ff_partial *partials[];
+};
+
+/* The payload of a seal: the ranges that this slot has folded. */
+struct ff_fold_seal {
+    uint64_t count;
+    struct {
+        uint64_t range;
+        struct ff_run run; /* in the output area of the slot */
+    } folded[];
+};
+
+#endif
