@@ -1,0 +1,349 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "options.h"
+
+#include <getopt.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <forkfold.h>
+
+#include "command.h"
+#include "message.h"
+#include "values.h"
+
+enum kind { SWITCH, NUMBER, DURATION, SIZE, CHOICE, TEXT };
+
+struct option_row {
+    const char *name;
+    char letter; /* 0 = none */
+    enum kind kind;
+    size_t field;   /* offset in struct ff_cli_options */
+    uint64_t least; /* of numbers and sizes */
+    uint64_t most;
+    const char *argument; /* as the help shows it; of a choice, its values separated by '|' */
+    const char *help;
+};
+
+#define FIELD(name) offsetof(struct ff_cli_options, name)
+
+/* The options of the library are unsigned, and one attempt more than retries must fit. */
+#define COUNT_MAX 1000000
+
+/* clang-format off */
+static const struct option_row rows[] = {
+    {"workers", 'j', NUMBER, FIELD(workers), 1, COUNT_MAX, "N",
+     "worker processes (default: usable CPUs)"},
+    {"rule", 0, CHOICE, FIELD(rule), 0, 0, "letters|plain",
+     "what a word is (default: letters)"},
+    {"invalid", 0, CHOICE, FIELD(invalid), 0, 0, "fail|replace",
+     "what to do with a file that is not UTF-8"},
+    {"glob", 0, TEXT, FIELD(glob), 0, 0, "PATTERN",
+     "names in directories (default: *.txt)"},
+    {"recursive", 'r', SWITCH, FIELD(recursive), 0, 0, NULL,
+     "enter subdirectories"},
+    {"files-from", 0, TEXT, FIELD(files_from), 0, 0, "FILE",
+     "count the files that FILE (or -) lists"},
+    {"null", '0', SWITCH, FIELD(null_separated), 0, 0, NULL,
+     "names in --files-from end in NUL"},
+    {"output", 'o', TEXT, FIELD(output), 0, 0, "FILE",
+     "write to FILE, wholly or not at all"},
+    {"format", 0, CHOICE, FIELD(format), 0, 0, "tsv|json",
+     "tsv (count, tab, word) or json"},
+    {"top", 0, NUMBER, FIELD(top), 0, UINT64_MAX - 1, "N",
+     "only the N most frequent words (0: all)"},
+    {"min-count", 0, NUMBER, FIELD(min_count), 0, UINT64_MAX, "N",
+     "only words that occur N times or more"},
+    {"failures", 0, TEXT, FIELD(failures), 0, 0, "FILE",
+     "list the failed inputs in FILE as JSON lines"},
+    {"timeout", 0, DURATION, FIELD(timeout_ns), 0, 0, "DURATION",
+     "longest time for one file: 1.5s, 2m"},
+    {"deadline", 0, DURATION, FIELD(deadline_ns), 0, 0, "DURATION",
+     "longest time for everything"},
+    {"retries", 0, NUMBER, FIELD(retries), 0, COUNT_MAX, "N",
+     "new tries after a worker died (default: 2)"},
+    {"max-deaths", 0, NUMBER, FIELD(max_deaths), 1, COUNT_MAX, "N",
+     "deaths in a row that end it (default: 10)"},
+    {"on-error", 0, CHOICE, FIELD(on_error), 0, 0, "skip|stop",
+     "go on after a failed input, or end the run"},
+    {"split", 0, SIZE, FIELD(split_bytes), 1, INT64_MAX, "SIZE",
+     "pieces of big files (default: 4M)"},
+    {"progress", 0, CHOICE, FIELD(progress), 0, 0, "auto|always|never",
+     "show progress on stderr"},
+    {"quiet", 'q', SWITCH, FIELD(quiet), 0, 0, NULL,
+     "no summary and no warnings"},
+    {"verbose", 'v', SWITCH, FIELD(verbose), 0, 0, NULL,
+     "backtraces of crashed workers"},
+    {"help", 'h', SWITCH, FIELD(help), 0, 0, NULL,
+     "show this and exit"},
+    {"version", 'V', SWITCH, FIELD(version), 0, 0, NULL,
+     "show the versions and the licence and exit"},
+};
+/* clang-format on */
+
+enum {
+    ROW_COUNT = sizeof(rows) / sizeof(rows[0]),
+    LONG_BASE = 256, /* getopt_long() returns this plus the row for a long option */
+    HELP_COLUMN = 36
+};
+
+static const char see_help[] = "see 'forkfold words --help'";
+
+/* getopt's view of the table. */
+struct getopt_view {
+    struct option longs[ROW_COUNT + 1];
+    char shorts[2 * ROW_COUNT + 2];
+};
+
+static void build_view(struct getopt_view *view)
+{
+    char *letter = view->shorts;
+
+    *view = (struct getopt_view){0};
+    *letter++ = ':'; /* tells a missing argument from an unknown option */
+    for (int i = 0; i < ROW_COUNT; i++) {
+        bool takes_argument = rows[i].kind != SWITCH;
+
+        view->longs[i] = (struct option){
+            .name = rows[i].name,
+            .has_arg = takes_argument ? required_argument : no_argument,
+            .val = LONG_BASE + i,
+        };
+        if (rows[i].letter == 0)
+            continue;
+        *letter++ = rows[i].letter;
+        if (takes_argument)
+            *letter++ = ':';
+    }
+}
+
+/* The row that getopt means by a value it returned or left in optopt; NULL for none. */
+static const struct option_row *find_row(int value)
+{
+    if (value >= LONG_BASE && value < LONG_BASE + ROW_COUNT)
+        return &rows[value - LONG_BASE];
+    for (int i = 0; i < ROW_COUNT; i++) {
+        if (value != 0 && rows[i].letter == value)
+            return &rows[i];
+    }
+    return NULL;
+}
+
+/* Says which two options an abbreviation could be; false when it is not one of several. */
+static bool explain_ambiguity(const char *name)
+{
+    const char *first = NULL;
+
+    for (int i = 0; i < ROW_COUNT; i++) {
+        if (strncmp(rows[i].name, name, strlen(name)) != 0)
+            continue;
+        if (first != NULL) {
+            ff_cli_message("option '--%s' could be --%s or --%s; write it out", name, first,
+                           rows[i].name);
+            return true;
+        }
+        first = rows[i].name;
+    }
+    return false;
+}
+
+static int unknown_long_option(const char *argument)
+{
+    const char *names[ROW_COUNT];
+    const char *nearest;
+    char name[64];
+
+    snprintf(name, sizeof(name), "%.*s", (int)strcspn(argument + 2, "="), argument + 2);
+    if (explain_ambiguity(name))
+        return FF_CLI_USAGE;
+    for (int i = 0; i < ROW_COUNT; i++)
+        names[i] = rows[i].name;
+    nearest = ff_cli_nearest(name, names, ROW_COUNT);
+    if (nearest == NULL)
+        return ff_cli_usage_error("unknown option '--%s'; %s", name, see_help);
+    return ff_cli_usage_error("unknown option '--%s'; did you mean '--%s'? (%s)", name, nearest,
+                              see_help);
+}
+
+/* getopt refused an option: optopt is 0 for an unknown or ambiguous long one. */
+static int refused_option(char **argv)
+{
+    const struct option_row *row = find_row(optopt);
+
+    if (row != NULL)
+        return ff_cli_usage_error("option '--%s' takes no argument; leave out what follows the '='",
+                                  row->name);
+    if (optopt != 0)
+        return ff_cli_usage_error("unknown option '-%c'; %s", optopt, see_help);
+    return unknown_long_option(argv[optind - 1]);
+}
+
+static int missing_argument(void)
+{
+    const struct option_row *row = find_row(optopt);
+
+    return ff_cli_usage_error("option '--%s' needs an argument: --%s %s", row->name, row->name,
+                              row->argument);
+}
+
+static int read_number(const struct option_row *row, const char *text, uint64_t *field)
+{
+    uint64_t number;
+
+    if (ff_cli_parse_number(text, &number) && number >= row->least && number <= row->most) {
+        *field = number;
+        return 0;
+    }
+    if (row->most >= UINT64_MAX - 1)
+        return ff_cli_usage_error("option '--%s' takes a whole number, %u or more, not '%s'",
+                                  row->name, (unsigned)row->least, text);
+    return ff_cli_usage_error("option '--%s' takes a whole number from %u to %u, not '%s'",
+                              row->name, (unsigned)row->least, (unsigned)row->most, text);
+}
+
+static int read_duration(const struct option_row *row, const char *text, uint64_t *field)
+{
+    if (ff_cli_parse_duration(text, field))
+        return 0;
+    return ff_cli_usage_error("option '--%s' takes a duration such as 500ms, 1.5s, 2m or 1h "
+                              "(without a unit: seconds), not '%s'",
+                              row->name, text);
+}
+
+static int read_size(const struct option_row *row, const char *text, uint64_t *field)
+{
+    uint64_t bytes;
+
+    if (ff_cli_parse_size(text, &bytes) && bytes >= row->least && bytes <= row->most) {
+        *field = bytes;
+        return 0;
+    }
+    return ff_cli_usage_error("option '--%s' takes a size such as 65536, 512K, 4M or 1G, "
+                              "above zero, not '%s'",
+                              row->name, text);
+}
+
+static int read_choice(const struct option_row *row, const char *text, int *field)
+{
+    const char *choice = row->argument;
+    size_t length = strlen(text);
+
+    for (int value = 0;; value++) {
+        size_t choice_length = strcspn(choice, "|");
+
+        if (choice_length == length && memcmp(choice, text, length) == 0) {
+            *field = value;
+            return 0;
+        }
+        if (choice[choice_length] == '\0')
+            break;
+        choice += choice_length + 1;
+    }
+    return ff_cli_usage_error("option '--%s' takes one of %s, not '%s'", row->name, row->argument,
+                              text);
+}
+
+/* The later of two texts would silently win, though both were meant. */
+static int read_text(const struct option_row *row, const char *text, const char **field)
+{
+    if (*field != NULL)
+        return ff_cli_usage_error("option '--%s' is given twice ('%s' and '%s'); give it once",
+                                  row->name, *field, text);
+    if (*text == '\0')
+        return ff_cli_usage_error("option '--%s' needs a %s that is not empty", row->name,
+                                  row->argument);
+    *field = text;
+    return 0;
+}
+
+static int read_value(const struct option_row *row, const char *text,
+                      struct ff_cli_options *options)
+{
+    void *field = (char *)options + row->field;
+
+    switch (row->kind) {
+    case SWITCH:
+        *(int *)field = 1;
+        return 0;
+    case NUMBER:
+        return read_number(row, text, field);
+    case DURATION:
+        return read_duration(row, text, field);
+    case SIZE:
+        return read_size(row, text, field);
+    case CHOICE:
+        return read_choice(row, text, field);
+    case TEXT:
+        return read_text(row, text, field);
+    }
+    return FF_CLI_USAGE;
+}
+
+static int check_combination(const struct ff_cli_options *options)
+{
+    if (options->null_separated && options->files_from == NULL)
+        return ff_cli_usage_error("option '--null' needs --files-from FILE: it says how the names "
+                                  "in that list end");
+    if (options->path_count == 0 && options->files_from == NULL)
+        return ff_cli_usage_error("no PATH given; name directories or files to count, or - for "
+                                  "standard input (%s)",
+                                  see_help);
+    return 0;
+}
+
+int ff_cli_options_parse(int argc, char **argv, struct ff_cli_options *options)
+{
+    struct getopt_view view;
+    int value;
+
+    *options = (struct ff_cli_options){
+        .format = FF_CLI_FORMAT_AUTO, .top = FF_CLI_TOP_DEFAULT, .retries = 2, .max_deaths = 10};
+    build_view(&view);
+    opterr = 0;
+    optind = 0; /* starts glibc's getopt afresh */
+    while ((value = getopt_long(argc, argv, view.shorts, view.longs, NULL)) != -1) {
+        int code;
+
+        if (value == ':')
+            return missing_argument();
+        if (value == '?')
+            return refused_option(argv);
+        code = read_value(find_row(value), optarg, options);
+        if (code != 0)
+            return code;
+        if (options->help || options->version)
+            return 0;
+    }
+    options->paths = argv + optind;
+    options->path_count = argc - optind;
+    return check_combination(options);
+}
+
+static void write_row(struct ff_cli_writer *writer, const struct option_row *row)
+{
+    size_t width = strlen("  -x, --") + strlen(row->name);
+
+    ff_cli_write_text(writer, "  ");
+    if (row->letter != 0) {
+        ff_cli_write(writer, "-", 1);
+        ff_cli_write(writer, &row->letter, 1);
+        ff_cli_write(writer, ", ", 2);
+    } else {
+        ff_cli_write_text(writer, "    ");
+    }
+    ff_cli_write_text(writer, "--");
+    ff_cli_write_text(writer, row->name);
+    if (row->argument != NULL) {
+        ff_cli_write_text(writer, " ");
+        ff_cli_write_text(writer, row->argument);
+        width += 1 + strlen(row->argument);
+    }
+    ff_cli_write_repeated(writer, ' ', width < HELP_COLUMN ? HELP_COLUMN - width : 2);
+    ff_cli_write_text(writer, row->help);
+    ff_cli_write_text(writer, "\n");
+}
+
+void ff_cli_options_help(struct ff_cli_writer *writer)
+{
+    for (int i = 0; i < ROW_COUNT; i++)
+        write_row(writer, &rows[i]);
+}

@@ -1,0 +1,59 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The options of `forkfold words`.  One table (options.c) drives parsing, the
+ * help text and the search for what a mistyped name was meant to be.
+ */
+#ifndef FF_CLI_OPTIONS_H
+#define FF_CLI_OPTIONS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "writer.h"
+
+enum ff_cli_format { FF_CLI_FORMAT_AUTO = -1, FF_CLI_FORMAT_TSV, FF_CLI_FORMAT_JSON };
+enum ff_cli_progress_mode { FF_CLI_PROGRESS_AUTO, FF_CLI_PROGRESS_ALWAYS, FF_CLI_PROGRESS_NEVER };
+enum ff_cli_on_error { FF_CLI_ON_ERROR_SKIP, FF_CLI_ON_ERROR_STOP };
+
+/* Numbers are uint64_t, choices and switches int, texts borrowed from argv or NULL. */
+struct ff_cli_options {
+    uint64_t workers; /* 0 = as many as there are CPUs */
+    int rule;         /* enum forkfold_word_rule */
+    int invalid;      /* enum forkfold_invalid */
+    const char *glob;
+    int recursive;
+    const char *files_from;
+    int null_separated;
+    const char *output;
+    int format;   /* enum ff_cli_format */
+    uint64_t top; /* 0 = all, FF_CLI_TOP_DEFAULT = what suits the format */
+    uint64_t min_count;
+    const char *failures;
+    uint64_t timeout_ns;
+    uint64_t deadline_ns;
+    uint64_t retries;
+    uint64_t max_deaths;
+    int on_error; /* enum ff_cli_on_error */
+    uint64_t split_bytes;
+    int progress; /* enum ff_cli_progress_mode */
+    int quiet;
+    int verbose;
+    int help;
+    int version;
+    char **paths; /* what is left of argv: path_count operands */
+    int path_count;
+};
+
+#define FF_CLI_TOP_DEFAULT UINT64_MAX
+
+/*
+ * Reads argv[1] and on into *options; permutes argv.  Returns 0, or FF_CLI_USAGE
+ * after a message.  Stops at --help and --version: no other field is then valid.
+ */
+int ff_cli_options_parse(int argc, char **argv, struct ff_cli_options *options);
+
+/* One line per option. */
+void ff_cli_options_help(struct ff_cli_writer *writer);
+
+#endif
