@@ -4,11 +4,7 @@
 #define UNW_LOCAL_ONLY
 #include <libunwind.h>
 #include <signal.h>
-#include <stdlib.h>
-#include <string.h>
 #include <unistd.h>
-
-#include <forkfold/error.h>
 
 enum {
     /* The unwinder's own frames take some 20 KiB. */
@@ -20,6 +16,9 @@ enum {
 static const int fatal_signals[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT, SIGTRAP, SIGSYS};
 
 static struct ff_crash *crash_record;
+
+/* A stack that has overflown cannot hold its own handler. */
+static char alternate_stack[STACK_BYTES];
 
 static bool has_address(int signal_number)
 {
@@ -60,19 +59,15 @@ static void on_fatal_signal(int signal_number, siginfo_t *info, void *context)
         raise(signal_number);
 }
 
-int ff_crash_install(struct ff_crash *record)
+void ff_crash_install(struct ff_crash *record)
 {
-    stack_t stack = {.ss_sp = malloc(STACK_BYTES), .ss_size = STACK_BYTES};
+    stack_t stack = {.ss_sp = alternate_stack, .ss_size = sizeof(alternate_stack)};
     struct sigaction action = {.sa_sigaction = on_fatal_signal,
                                .sa_flags = SA_SIGINFO | SA_ONSTACK | SA_RESETHAND};
 
-    if (stack.ss_sp == NULL)
-        return FORKFOLD_E_MEMORY;
-    memset(stack.ss_sp, 0, STACK_BYTES); /* no first faults while the process is dying */
     sigaltstack(&stack, NULL);
     crash_record = record;
     sigemptyset(&action.sa_mask);
     for (size_t i = 0; i < sizeof(fatal_signals) / sizeof(fatal_signals[0]); i++)
         sigaction(fatal_signals[i], &action, NULL);
-    return 0;
 }

@@ -12,7 +12,7 @@
 
 #include "pool/shared.h"
 
-/* Installs the handlers of this process.  0 or FORKFOLD_E_MEMORY. */
-int ff_crash_install(struct ff_crash *record);
+/* Installs the handlers of this process. */
+void ff_crash_install(struct ff_crash *record);
 
 #endif

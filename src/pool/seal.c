@@ -26,12 +26,16 @@ void *ff_seal_begin(struct ff_area buffer, const struct ff_item_failure *failure
     return buffer.base + offset;
 }
 
-static uint64_t checksum_of(const struct ff_seal *seal)
+static uint64_t head_checksum(const struct ff_seal *seal)
 {
-    size_t skip = sizeof(seal->checksum);
+    size_t skip = sizeof(seal->head_checksum);
 
-    return XXH3_64bits((const char *)seal + skip,
-                       seal->payload_offset + seal->payload_bytes - skip);
+    return XXH3_64bits((const char *)seal + skip, sizeof(*seal) - skip);
+}
+
+static uint64_t body_checksum(const struct ff_seal *seal)
+{
+    return XXH3_64bits(seal + 1, seal->payload_offset + seal->payload_bytes - sizeof(*seal));
 }
 
 void ff_seal_end(struct ff_area buffer, uint64_t call, const uint64_t *claims, uint64_t covered,
@@ -46,13 +50,15 @@ void ff_seal_end(struct ff_area buffer, uint64_t call, const uint64_t *claims, u
     seal->failure_count = failure_count;
     seal->payload_offset = payload_offset(failure_count);
     seal->payload_bytes = payload_bytes;
-    seal->checksum = checksum_of(seal);
+    seal->body_checksum = body_checksum(seal);
+    seal->head_checksum = head_checksum(seal);
 }
 
 static bool is_sound(const struct ff_segment_areas *segment, const struct ff_seal *seal,
                      struct ff_area buffer, uint64_t call, uint64_t covered)
 {
-    if (seal->magic != SEAL_MAGIC || seal->call != call || seal->covered != covered)
+    if (seal->head_checksum != head_checksum(seal) || seal->magic != SEAL_MAGIC ||
+        seal->call != call || seal->covered != covered)
         return false;
     if (covered > segment->claim_capacity)
         return false;
@@ -61,7 +67,7 @@ static bool is_sound(const struct ff_segment_areas *segment, const struct ff_sea
         seal->payload_offset > buffer.bytes ||
         seal->payload_bytes > buffer.bytes - seal->payload_offset)
         return false;
-    return seal->checksum == checksum_of(seal) &&
+    return seal->body_checksum == body_checksum(seal) &&
            seal->claims_checksum == XXH3_64bits(segment->claims, covered * sizeof(uint64_t));
 }
 

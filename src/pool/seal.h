@@ -15,7 +15,9 @@
 #include "pool/shared.h"
 
 struct ff_seal {
-    uint64_t checksum; /* of everything behind this field */
+    uint64_t
+        head_checksum; /* of the fields behind it: their sizes are checked before they are used */
+    uint64_t body_checksum; /* of what lies behind this structure */
     uint64_t magic;
     uint64_t call; /* sequence */
     uint64_t covered;

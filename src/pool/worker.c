@@ -517,7 +517,6 @@ _Noreturn void ff_worker_main(const struct ff_layout *layout, unsigned slot, pid
         ff_worker_explain(&worker, "cannot protect the region: %s", strerror(errno));
         give_up(&worker, FORKFOLD_E_SYSTEM);
     }
-    if (ff_crash_install(&areas->head->crash) < 0)
-        give_up(&worker, FORKFOLD_E_MEMORY);
+    ff_crash_install(&areas->head->crash);
     serve(&worker);
 }

@@ -1,0 +1,159 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The board as threads, so that the thread sanitizer sees its claims. */
+#include <pthread.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "memory/board.h"
+
+enum { TASKS = 20000, CLAIMERS = 4 };
+
+struct fixture {
+    struct ff_board_shared shared;
+    struct ff_cursor_shared cursor;
+    struct ff_task tasks[TASKS];
+    struct ff_board board;
+    ff_word64 claimed[TASKS]; /* how often */
+};
+
+static struct fixture *make(size_t capacity)
+{
+    struct fixture *f = aligned_alloc(64, (sizeof(*f) + 63) & ~(size_t)63);
+
+    assert_non_null(f);
+    memset(f, 0, sizeof(*f));
+    f->board = (struct ff_board){
+        .shared = &f->shared, .cursor = &f->cursor, .tasks = f->tasks, .capacity = capacity};
+    ff_board_reset(&f->board);
+    return f;
+}
+
+static void empty_board_has_no_work(void **state)
+{
+    struct fixture *f = make(TASKS);
+    uint64_t number;
+
+    (void)state;
+    assert_false(ff_board_has_work(&f->board));
+    assert_false(ff_board_claim(&f->board, &number));
+    assert_false(ff_board_is_exhausted(&f->board));
+    ff_board_close(&f->board);
+    assert_true(ff_board_is_exhausted(&f->board));
+    free(f);
+}
+
+static void tasks_are_claimed_in_order(void **state)
+{
+    struct fixture *f = make(TASKS);
+    uint64_t number;
+
+    (void)state;
+    for (uint64_t i = 0; i < 3; i++)
+        assert_true(ff_board_post(&f->board, (struct ff_task){.first = 10 * i, .count = i + 1}));
+    for (uint64_t i = 0; i < 3; i++) {
+        assert_true(ff_board_claim(&f->board, &number));
+        assert_int_equal(number, i);
+        assert_int_equal(f->tasks[number].first, 10 * i);
+    }
+    assert_false(ff_board_claim(&f->board, &number));
+    free(f);
+}
+
+static void full_board_refuses_and_keeps_what_it_has(void **state)
+{
+    struct fixture *f = make(2);
+
+    (void)state;
+    assert_true(ff_board_post(&f->board, (struct ff_task){.first = 1, .count = 1}));
+    assert_true(ff_board_post(&f->board, (struct ff_task){.first = 2, .count = 1}));
+    assert_false(ff_board_post(&f->board, (struct ff_task){.first = 3, .count = 1}));
+    assert_int_equal(ff_board_posted(&f->board), 2);
+    assert_int_equal(f->tasks[1].first, 2);
+    free(f);
+}
+
+static void claims_past_a_smeared_cursor_find_nothing(void **state)
+{
+    struct fixture *f = make(4);
+    uint64_t number;
+
+    (void)state;
+    assert_true(ff_board_post(&f->board, (struct ff_task){.first = 1, .count = 1}));
+    ff_own_set(&f->cursor.next, UINT64_MAX - 5);
+    assert_false(ff_board_claim(&f->board, &number));
+    ff_own_set(&f->shared.posted, UINT64_MAX);
+    assert_int_equal(ff_board_posted(&f->board), 4);
+    free(f);
+}
+
+static void *claim_all(void *pointer)
+{
+    struct fixture *f = pointer;
+    uint64_t number;
+
+    while (!ff_board_is_exhausted(&f->board)) {
+        if (!ff_board_claim(&f->board, &number))
+            continue;
+        /* A task that can be claimed is complete. */
+        if (f->tasks[number].first != number * 3 || f->tasks[number].count != 3)
+            abort();
+        ff_take_next(&f->claimed[number]);
+    }
+    return NULL;
+}
+
+static void racing_claimers_get_each_task_once_while_it_is_posted(void **state)
+{
+    struct fixture *f = make(TASKS);
+    pthread_t threads[CLAIMERS];
+
+    (void)state;
+    for (int i = 0; i < CLAIMERS; i++)
+        assert_int_equal(pthread_create(&threads[i], NULL, claim_all, f), 0);
+    for (uint64_t i = 0; i < TASKS; i++)
+        assert_true(ff_board_post(&f->board, (struct ff_task){.first = 3 * i, .count = 3}));
+    ff_board_close(&f->board);
+    for (int i = 0; i < CLAIMERS; i++)
+        pthread_join(threads[i], NULL);
+    for (int i = 0; i < TASKS; i++)
+        assert_int_equal(ff_peer_get(&f->claimed[i]), 1);
+    free(f);
+}
+
+static void racing_claimers_get_each_task_once_after_the_close(void **state)
+{
+    struct fixture *f = make(TASKS);
+    pthread_t threads[CLAIMERS];
+
+    (void)state;
+    for (uint64_t i = 0; i < TASKS; i++)
+        assert_true(ff_board_post(&f->board, (struct ff_task){.first = 3 * i, .count = 3}));
+    ff_board_close(&f->board);
+    for (int i = 0; i < CLAIMERS; i++)
+        assert_int_equal(pthread_create(&threads[i], NULL, claim_all, f), 0);
+    for (int i = 0; i < CLAIMERS; i++)
+        pthread_join(threads[i], NULL);
+    for (int i = 0; i < TASKS; i++)
+        assert_int_equal(ff_peer_get(&f->claimed[i]), 1);
+    free(f);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(empty_board_has_no_work),
+        cmocka_unit_test(tasks_are_claimed_in_order),
+        cmocka_unit_test(full_board_refuses_and_keeps_what_it_has),
+        cmocka_unit_test(claims_past_a_smeared_cursor_find_nothing),
+        cmocka_unit_test(racing_claimers_get_each_task_once_while_it_is_posted),
+        cmocka_unit_test(racing_claimers_get_each_task_once_after_the_close),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
