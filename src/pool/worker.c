@@ -44,7 +44,7 @@ struct ff_worker {
     struct ff_segment *segment;
     uint64_t sequence; /* of the newest call seen */
     bool joined;
-    const struct ff_call *call;
+    struct ff_call call;    /* a copy: the driver may write the next one before this one is left */
     void *state;
     bool base_is_absorbed; /* or there is no seal of an earlier worker of this slot */
     struct ff_item_failure *failures;
@@ -174,7 +174,7 @@ static void absorb_base(struct ff_worker *worker)
     for (uint64_t i = 0; i < base->failure_count; i++)
         if (keep_failure(worker, &ff_seal_failures(base)[i]) < 0)
             give_up(worker, FORKFOLD_E_MEMORY);
-    int code = worker->call->job->absorb(worker->state, ff_seal_payload(base), base->payload_bytes);
+    int code = worker->call.job->absorb(worker->state, ff_seal_payload(base), base->payload_bytes);
 
     if (code < 0)
         give_up(worker, code);
@@ -212,7 +212,7 @@ static void seal(struct ff_worker *worker)
     struct ff_area buffer = worker->areas->buffers[worker->sequence & 1][target];
     void *payload = ff_seal_begin(buffer, worker->failures, worker->failure_count, &capacity);
     int code = payload == NULL ? FORKFOLD_E_LIMIT
-                               : worker->call->job->seal(worker->state, payload, capacity, &bytes);
+                               : worker->call.job->seal(worker->state, payload, capacity, &bytes);
 
     if (code < 0) {
         if (code == FORKFOLD_E_LIMIT)
@@ -246,7 +246,7 @@ static uint64_t seal_period_ns(const struct ff_worker *worker, uint64_t now)
 
     if (deaths == 0)
         return SEAL_PERIOD_COSTS * worker->seal_cost_ns;
-    double between = (double)(now - worker->call->started_ns) / (double)deaths;
+    double between = (double)(now - worker->call.started_ns) / (double)deaths;
 
     return (uint64_t)sqrt(2.0 * (double)worker->seal_cost_ns * between);
 }
@@ -315,14 +315,14 @@ static bool run_item(struct ff_worker *worker, uint64_t item)
     struct ff_item_failure failure = {.byte_offset = -1};
     int status;
 
-    if (worker->call->timeout_ns != 0)
+    if (worker->call.timeout_ns != 0)
         ff_own_set(&segment->started_ns,
                    ff_clock_ns() - ff_peer_get(&worker->layout->control->paused_ns));
     /* Published, so that the supervisor never pairs this item with the time of the one before. */
     ff_publish(&segment->current, item + 1);
     ff_keep_order();
     FF_KILL_POINT("worker.item.begin");
-    status = worker->call->job->run(worker->state, item, &failure);
+    status = worker->call.job->run(worker->state, item, &failure);
     FF_KILL_POINT("worker.item.done");
     if (status < 0)
         give_up(worker, status);
@@ -332,7 +332,7 @@ static bool run_item(struct ff_worker *worker, uint64_t item)
     ff_own_set(&segment->current, 0);
     ff_own_set(&segment->items_done, ff_peer_get(&segment->items_done) + 1);
     return status == FF_ITEM_SEAL_NOW ||
-           (status == FF_ITEM_FAILED && worker->call->seal_on_failure);
+           (status == FF_ITEM_FAILED && worker->call.seal_on_failure);
 }
 
 static void run_task(struct ff_worker *worker, uint64_t logged)
@@ -400,6 +400,9 @@ static bool join(struct ff_worker *worker)
     if (ff_recheck(&worker->layout->supervisor->closing) < worker->sequence)
         return true;
     ff_announce(&segment->joined, 0);
+    /* The supervisor may have seen the announcement and be waiting for this worker to park. */
+    FF_KILL_POINT("worker.join.backed_out");
+    ff_doorbell_ring(worker->layout->supervisor_bell);
     return false;
 }
 
@@ -407,14 +410,14 @@ static void enter_call(struct ff_worker *worker)
 {
     int code;
 
-    worker->call = &worker->layout->control->call;
+    worker->call = worker->layout->control->call;
     worker->base_is_absorbed = ff_peer_get(&worker->segment->sealed) == 0;
     worker->failure_count = 0;
     worker->seal_cost_ns = SEAL_COST_GUESS_NS;
     worker->last_seal_ns = ff_clock_ns();
     worker->joined = true;
     FF_KILL_POINT("worker.call.enter");
-    code = worker->call->job->attach(worker, worker->call->context, &worker->state);
+    code = worker->call.job->attach(worker, worker->call.context, &worker->state);
     if (code < 0)
         give_up(worker, code);
     if (has_unsealed(worker)) /* an assignment: the last claim logged */
@@ -424,7 +427,7 @@ static void enter_call(struct ff_worker *worker)
 static void leave_call(struct ff_worker *worker)
 {
     if (worker->joined)
-        worker->call->job->detach(worker->state);
+        worker->call.job->detach(worker->state);
     worker->joined = false;
     worker->state = NULL;
 }
