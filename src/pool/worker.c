@@ -401,7 +401,6 @@ static bool join(struct ff_worker *worker)
         return true;
     ff_announce(&segment->joined, 0);
     /* The supervisor may have seen the announcement and be waiting for this worker to park. */
-    FF_KILL_POINT("worker.join.backed_out");
     ff_doorbell_ring(worker->layout->supervisor_bell);
     return false;
 }

@@ -615,6 +615,65 @@ static void items_are_claimed_and_run_without_system_calls(void **state)
     forkfold_pool_close(pool);
 }
 
+static unsigned long switches_of(pid_t pid)
+{
+    char path[64];
+    char line[128];
+    unsigned long voluntary = 0;
+
+    snprintf(path, sizeof(path), "/proc/%d/status", (int)pid);
+    FILE *file = fopen(path, "r");
+
+    assert_non_null(file);
+    while (fgets(line, sizeof(line), file) != NULL)
+        (void)sscanf(line, "voluntary_ctxt_switches: %lu", &voluntary);
+    fclose(file);
+    return voluntary;
+}
+
+struct observation {
+    forkfold_pool *pool;
+    unsigned ticks;
+    unsigned long first;
+    unsigned long last;
+};
+
+/* How often supervisor and workers have gone to sleep so far, and so have been woken. */
+static void observe_sleepers(void *context)
+{
+    struct observation *observation = context;
+    pid_t workers[8];
+    unsigned count = children_of(observation->pool->supervisor, workers, 8);
+    unsigned long sum = switches_of(observation->pool->supervisor);
+
+    for (unsigned i = 0; i < count; i++)
+        sum += switches_of(workers[i]);
+    if (++observation->ticks == 5)
+        observation->first = sum;
+    observation->last = sum;
+}
+
+/* I3: one worker hangs, the others have nothing to do, and nobody looks around meanwhile. */
+static void nobody_wakes_up_without_a_reason(void **state)
+{
+    forkfold_pool *pool = open_pool(3);
+    struct observation observation = {.pool = pool};
+
+    (void)state;
+    plan(HANG, 0, 1);
+    assert_int_equal(run_call(pool, 3, 1,
+                              &(struct ff_call_options){.deadline_at_ns = ff_call_clock_ns(pool) +
+                                                                          1000 * FF_NS_PER_MS,
+                                                        .tick_ns = 50 * FF_NS_PER_MS,
+                                                        .on_tick = observe_sleepers,
+                                                        .tick_context = &observation}),
+                     FORKFOLD_E_DEADLINE);
+    assert_true(observation.ticks > 5);
+    /* One: somebody may have been on the way to sleep at the fifth tick. */
+    assert_in_range(observation.last - observation.first, 0, 1);
+    forkfold_pool_close(pool);
+}
+
 static void bad_options_are_refused_with_a_reason(void **state)
 {
     forkfold_pool *pool = NULL;
@@ -656,6 +715,7 @@ int main(void)
         WITH_SCRIPT(several_pools_work_side_by_side),
         WITH_SCRIPT(closed_pool_leaves_no_descriptor),
         WITH_SCRIPT(items_are_claimed_and_run_without_system_calls),
+        WITH_SCRIPT(nobody_wakes_up_without_a_reason),
         WITH_SCRIPT(bad_options_are_refused_with_a_reason),
     };
 
