@@ -7,7 +7,8 @@
  * other threads included: open pools before starting threads.
  *
  * A pool belongs to the process that opened it and is not thread-safe: one
- * thread at a time may use it.  A child made by fork() gets FORKFOLD_E_FORKED.
+ * thread at a time may use it.  A child made by fork() gets FORKFOLD_E_FORKED, and does not see
+ * what open results point to; all it may do with the pool is close it.
  * The library starts no threads, prints nothing, and leaves the signal mask,
  * the signal handlers and the children of the calling process alone.
  */
@@ -74,8 +75,8 @@ FORKFOLD_API int forkfold_pool_watch(forkfold_pool *pool, int fd, forkfold_watch
 
 /*
  * Has the supervisor remove path if the calling process dies, whatever kills
- * it; NULL ends the guard.  The path is copied; at most 4095 bytes; one guard
- * per pool.  Errors: FORKFOLD_E_INVALID.
+ * it; NULL ends the guard.  The path is copied; at most 4095 bytes; if it is relative, then to
+ * where the process was when it opened the pool; one guard per pool.  Errors: FORKFOLD_E_INVALID.
  */
 FORKFOLD_API int forkfold_pool_guard_path(forkfold_pool *pool, const char *path);
 

@@ -24,6 +24,9 @@
 /* What the steps of the search answer, beside negative codes. */
 enum { NOTHING_YET = 0, FOUND = 1 };
 
+/* Entries that are no input after which the caller is let go for a moment. */
+enum { STEPS_MAX = 1024 };
+
 struct buffer {
     char *bytes;
     size_t used;
@@ -289,7 +292,9 @@ int ff_discover_next(struct ff_discover *discover, struct ff_found *found)
 {
     int result = NOTHING_YET;
 
-    while (result == NOTHING_YET) {
+    for (unsigned steps = 0; result == NOTHING_YET; steps++) {
+        if (steps == STEPS_MAX)
+            return report(found, FF_FOUND_NOTHING, "", 0);
         if (discover->directory != NULL)
             result = list_on(discover, found);
         else if (discover->waiting.used > 0)

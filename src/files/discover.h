@@ -31,9 +31,10 @@ struct ff_discover_options {
 };
 
 enum ff_found_kind {
-    FF_FOUND_FILE,  /* a regular file with size, inode, device and mtime_ns */
-    FF_FOUND_STDIN, /* the path "-", unless paths_are_files */
-    FF_FOUND_FAILED /* cannot be listed or looked at: system_error says why */
+    FF_FOUND_FILE,    /* a regular file with size, inode, device and mtime_ns */
+    FF_FOUND_STDIN,   /* the path "-", unless paths_are_files */
+    FF_FOUND_NOTHING, /* for some time: the caller may look after other things, and goes on */
+    FF_FOUND_FAILED   /* cannot be listed or looked at: system_error says why */
 };
 
 struct ff_found {

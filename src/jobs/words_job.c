@@ -454,8 +454,9 @@ static int words_run(void *pointer, uint64_t item, struct ff_item_failure *failu
     if (input->kind == FF_INPUT_STDIN) {
         ff_worker_mark_consumed(state->worker, item);
         status = count_stream(state, state->context->stdin_fd, failure);
-        if (status == FF_ITEM_DONE)
-            status = FF_ITEM_SEAL_NOW;
+        /* Good or bad: what is known of it cannot be found out again. */
+        if (status >= 0)
+            status |= FF_ITEM_SEAL_NOW;
     } else if (input->pieces > 1) {
         status = count_piece(state, input, failure);
     } else {

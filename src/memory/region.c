@@ -22,6 +22,11 @@ void ff_region_close(struct ff_region *region)
     memset(region, 0, sizeof(*region));
 }
 
+void ff_region_keep_from_children(const struct ff_region *region)
+{
+    ff_map_keep_from_children(region->base, region->bytes);
+}
+
 size_t ff_region_left(const struct ff_region *region)
 {
     return region->bytes - region->carved;

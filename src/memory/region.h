@@ -26,6 +26,9 @@ struct ff_area {
 int ff_region_open(struct ff_region *region, size_t bytes, size_t least);
 void ff_region_close(struct ff_region *region); /* {0} is allowed */
 
+/* Children that are forked from now on do not have the region. */
+void ff_region_keep_from_children(const struct ff_region *region);
+
 /* What is still to be carved. */
 size_t ff_region_left(const struct ff_region *region);
 

@@ -2,6 +2,10 @@
 #include "platform/event.h"
 
 #include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <poll.h>
+#include <signal.h>
 #include <stddef.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
@@ -13,24 +17,64 @@
 
 enum { TAGS_MAX = 64 };
 
+static int above_standard(int fd)
+{
+    int moved;
+
+    if (fd < 0 || fd > STDERR_FILENO)
+        return fd;
+    moved = fcntl(fd, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
+    close(fd);
+    return moved;
+}
+
 int ff_epoll_open(void)
 {
-    return epoll_create1(EPOLL_CLOEXEC);
+    return above_standard(epoll_create1(EPOLL_CLOEXEC));
 }
 
 int ff_doorbell_open(void)
 {
-    return eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    return above_standard(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
 }
 
 int ff_alarm_open(void)
 {
-    return timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
+    return above_standard(timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK));
 }
 
 int ff_pidfd_open(int pid)
 {
-    return (int)syscall(SYS_pidfd_open, pid, 0);
+    return above_standard((int)syscall(SYS_pidfd_open, pid, 0));
+}
+
+int ff_lifeline_open(int ends[2])
+{
+    if (pipe2(ends, O_CLOEXEC) != 0)
+        return -1;
+    ends[0] = above_standard(ends[0]);
+    ends[1] = above_standard(ends[1]);
+    return ends[0] >= 0 && ends[1] >= 0 ? 0 : -1;
+}
+
+void ff_pidfd_kill(int pidfd)
+{
+    (void)syscall(SYS_pidfd_send_signal, pidfd, SIGKILL, NULL, 0);
+}
+
+bool ff_wait_readable(int fd, uint64_t until_ns)
+{
+    struct pollfd event = {.fd = fd, .events = POLLIN};
+
+    for (;;) {
+        uint64_t now = ff_clock_ns();
+        uint64_t left_ms = now < until_ns ? (until_ns - now) / FF_NS_PER_MS + 1 : 0;
+
+        if (poll(&event, 1, left_ms < INT_MAX ? (int)left_ms : INT_MAX) > 0)
+            return true;
+        if (left_ms == 0)
+            return false;
+    }
 }
 
 int ff_epoll_add(int epoll, int fd, uint64_t tag)

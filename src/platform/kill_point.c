@@ -27,19 +27,23 @@ void ff_kill_points_open(void)
     const char *text = getenv("FORKFOLD_KILL");
     unsigned long long at = 0;
 
-    if (text == NULL || order.passed != NULL)
+    order.at = 0;
+    if (text == NULL)
         return;
     if (sscanf(text, "%63[^:]:%15[^:]:%llu", order.point, order.how, &at) != 3) {
         fprintf(stderr, "FORKFOLD_KILL: '%s' is not POINT:HOW:N\n", text);
         abort();
     }
-    void *page =
-        mmap(NULL, sizeof(ff_word64), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    if (order.passed == NULL) {
+        void *page = mmap(NULL, sizeof(ff_word64), PROT_READ | PROT_WRITE,
+                          MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 
-    if (page == MAP_FAILED)
-        abort();
+        if (page == MAP_FAILED)
+            abort();
+        order.passed = page;
+    }
+    ff_own_set(order.passed, 0);
     order.at = at;
-    order.passed = page;
 }
 
 static void die(void)
@@ -60,7 +64,7 @@ static void die(void)
 
 void ff_kill_point(const char *point)
 {
-    if (order.passed == NULL)
+    if (order.at == 0)
         return;
     if (strcmp(order.point, "*") != 0 && strcmp(order.point, point) != 0)
         return;

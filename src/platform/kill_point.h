@@ -12,7 +12,7 @@
 #define FF_PLATFORM_KILL_POINT_H
 
 #ifdef FF_KILL_POINTS
-/* Reads FORKFOLD_KILL; before the first fork. */
+/* Reads FORKFOLD_KILL; before the forks of every pool. */
 void ff_kill_points_open(void);
 void ff_kill_point(const char *point);
 #define FF_KILL_POINT(point) ff_kill_point(point)

@@ -60,6 +60,11 @@ void ff_map_discard(void *address, size_t bytes)
     (void)madvise(address, bytes, MADV_REMOVE);
 }
 
+void ff_map_keep_from_children(void *address, size_t bytes)
+{
+    (void)madvise(address, bytes, MADV_DONTFORK);
+}
+
 size_t ff_page_bytes(void)
 {
     return (size_t)sysconf(_SC_PAGESIZE);

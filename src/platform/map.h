@@ -21,6 +21,9 @@ void ff_map_release(void *address, size_t bytes);
 int ff_map_read_only(void *address, size_t bytes);
 int ff_map_read_write(void *address, size_t bytes);
 
+/* Children that are forked from now on do not have it. */
+void ff_map_keep_from_children(void *address, size_t bytes);
+
 /* Frees the pages of shared memory; it reads as zeroes afterwards, in every process. */
 void ff_map_discard(void *address, size_t bytes);
 

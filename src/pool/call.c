@@ -19,7 +19,7 @@
 #include "pool/pool_tags.h"
 
 /* A supervisor that does not answer for so long, because somebody stopped it, is ended. */
-enum { ABORT_PATIENCE_MS = 1000 };
+enum { ABORT_PATIENCE_MS = 3000 };
 
 uint64_t ff_call_clock_ns(const forkfold_pool *pool)
 {
@@ -195,9 +195,27 @@ int ff_call_step(forkfold_pool *pool, bool block)
     return code;
 }
 
-void ff_call_abort(forkfold_pool *pool)
+/* Waits for one event of those that can still end an aborted call. */
+static void await_end(forkfold_pool *pool, uint64_t until_ns)
 {
     uint64_t tags[1];
+
+    /* The epoll is itself a descriptor that is readable when it has an event. */
+    if (!ff_wait_readable(pool->epoll, until_ns)) {
+        ff_pidfd_kill(pool->supervisor_pidfd); /* its death is the next event */
+        (void)ff_wait_readable(pool->supervisor_pidfd, UINT64_MAX);
+    }
+    if (ff_epoll_wait(pool->epoll, tags, 1, 0) == 0)
+        return;
+    if (tags[0] == FF_TAG_SUPERVISOR)
+        lose_supervisor(pool);
+    else
+        ff_doorbell_clear(pool->layout.driver_bell);
+}
+
+void ff_call_abort(forkfold_pool *pool)
+{
+    uint64_t until_ns = ff_clock_ns() + ABORT_PATIENCE_MS * FF_NS_PER_MS;
 
     ff_alarm_set(pool->alarm, 0);
     if (pool->lost)
@@ -207,14 +225,8 @@ void ff_call_abort(forkfold_pool *pool)
     ff_doorbell_ring(pool->layout.supervisor_bell);
     for (unsigned i = 0; i < pool->watch_count; i++)
         ff_epoll_remove(pool->epoll, pool->watches[i].fd);
-    while (!has_finished(pool) && !pool->lost) {
-        if (ff_epoll_wait(pool->epoll, tags, 1, ABORT_PATIENCE_MS) == 0)
-            kill(pool->supervisor, SIGKILL); /* its death is the next event */
-        else if (tags[0] == FF_TAG_SUPERVISOR)
-            lose_supervisor(pool);
-        else
-            ff_doorbell_clear(pool->layout.driver_bell);
-    }
+    while (!has_finished(pool) && !pool->lost)
+        await_end(pool, until_ns);
     for (unsigned i = 0; i < pool->watch_count; i++)
         (void)ff_epoll_add(pool->epoll, pool->watches[i].fd, FF_TAG_WATCH + i);
 }
@@ -242,12 +254,15 @@ int ff_call_verify(forkfold_pool *pool)
 const struct ff_seal *ff_call_seal(const forkfold_pool *pool, unsigned slot)
 {
     const struct ff_segment_areas *areas = &pool->layout.segments[slot];
-    uint64_t sealed = ff_observe(&areas->head->sealed);
 
-    if (ff_peer_get(&areas->head->call) != pool->sequence || sealed == 0)
+    /* A worker too late for the call may be emptying its segment: `call` is the last that it sets. */
+    if (ff_observe(&areas->head->call) != pool->sequence)
         return NULL;
-    return (const struct ff_seal *)areas->buffers[pool->sequence & 1][ff_sealed_buffer(sealed)]
-        .base;
+    uint64_t sealed = ff_observe(&areas->head->sealed);
+    struct ff_area buffer = areas->buffers[pool->sequence & 1][ff_sealed_buffer(sealed)];
+    const struct ff_seal *seal = (const struct ff_seal *)buffer.base;
+
+    return sealed != 0 && seal->call == pool->sequence ? seal : NULL;
 }
 
 struct ff_call_counts ff_call_counts(const forkfold_pool *pool)

@@ -50,7 +50,8 @@ static void on_fatal_signal(int signal_number, siginfo_t *info, void *context)
     signal(SIGALRM, SIG_DFL);
     alarm(CAPTURE_SECONDS);
     crash_record->signal = signal_number;
-    crash_record->has_address = !sent && has_address(signal_number);
+    /* A general protection fault comes without its address. */
+    crash_record->has_address = !sent && info->si_code != SI_KERNEL && has_address(signal_number);
     crash_record->address = crash_record->has_address ? (uint64_t)(uintptr_t)info->si_addr : 0;
     ff_publish(&crash_record->written, 1);
     write_frames(context);

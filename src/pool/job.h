@@ -30,9 +30,8 @@ struct ff_item_failure {
 
 enum ff_item_status {
     FF_ITEM_DONE = 0,
-    FF_ITEM_FAILED =
-        1, /* *failure is filled but for item; the state is as if it had not been run */
-    FF_ITEM_SEAL_NOW = 2 /* done, and cannot be run again: seal at once */
+    FF_ITEM_FAILED = 1,  /* *failure is filled but for item; the state is as if it had not run */
+    FF_ITEM_SEAL_NOW = 2 /* what has been done must not wait: seal at once */
 };
 
 struct ff_job {

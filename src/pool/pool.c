@@ -2,7 +2,6 @@
 /* Opening and closing a pool. */
 #include <errno.h>
 #include <fcntl.h>
-#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -57,9 +56,10 @@ static int open_events(forkfold_pool *pool, struct handover *handover, struct ff
     pool->alarm = ff_alarm_open();
     handover->driver_pidfd = ff_pidfd_open(getpid());
     if (pool->layout.driver_bell < 0 || pool->layout.supervisor_bell < 0 || pool->epoll < 0 ||
-        pool->alarm < 0 || handover->driver_pidfd < 0 || pipe2(handover->lifeline, O_CLOEXEC) != 0)
+        pool->alarm < 0 || handover->driver_pidfd < 0 || ff_lifeline_open(handover->lifeline) != 0)
         return system_error(error, "open the pool's descriptors");
     pool->lifeline = handover->lifeline[1];
+    handover->lifeline[1] = -1;
     if (ff_epoll_add(pool->epoll, pool->layout.driver_bell, FF_TAG_BELL) != 0 ||
         ff_epoll_add(pool->epoll, pool->alarm, FF_TAG_ALARM) != 0)
         return system_error(error, "watch the pool's descriptors");
@@ -80,6 +80,8 @@ static int fork_supervisor(forkfold_pool *pool, const struct handover *handover,
                                                            .driver_pidfd = handover->driver_pidfd,
                                                            .keep_fd = keep_fd});
     FF_KILL_POINT("driver.open.forked");
+    /* Whatever this process forks from now on, another pool's workers too, cannot touch it (I5). */
+    ff_region_keep_from_children(&pool->layout.region);
     pool->supervisor_pidfd = ff_pidfd_open(pool->supervisor);
     if (pool->supervisor_pidfd < 0 ||
         ff_epoll_add(pool->epoll, pool->supervisor_pidfd, FF_TAG_SUPERVISOR) != 0) {
@@ -105,6 +107,7 @@ static int open_into(forkfold_pool *pool, unsigned workers, int keep_fd, struct 
     if (code == 0)
         code = fork_supervisor(pool, &handover, keep_fd, error);
     close_fd(&handover.lifeline[0]);
+    close_fd(&handover.lifeline[1]);
     close_fd(&handover.driver_pidfd);
     return code;
 }
@@ -158,14 +161,12 @@ int forkfold_pool_open(forkfold_pool **pool, const forkfold_pool_options *option
 /* A supervisor that somebody stopped does not answer; its death ends its workers all the same. */
 static void end_supervisor(forkfold_pool *pool)
 {
-    struct pollfd death = {.fd = pool->supervisor_pidfd, .events = POLLIN};
-
     ff_publish(&pool->layout.control->closed, 1);
     ff_doorbell_ring(pool->layout.supervisor_bell);
     close_fd(&pool->lifeline);
     FF_KILL_POINT("driver.close.pool");
-    if (poll(&death, 1, CLOSE_PATIENCE_MS) == 0)
-        kill(pool->supervisor, SIGKILL);
+    if (!ff_wait_readable(pool->supervisor_pidfd, ff_clock_ns() + CLOSE_PATIENCE_MS * FF_NS_PER_MS))
+        ff_pidfd_kill(pool->supervisor_pidfd);
     ff_process_reap(pool->supervisor_pidfd, pool->supervisor);
 }
 
@@ -175,6 +176,8 @@ void forkfold_pool_close(forkfold_pool *pool)
         return;
     if (pool->owner == getpid())
         end_supervisor(pool);
+    else
+        pool->layout.region = (struct ff_region){0}; /* the child did not inherit it */
     free_pool(pool);
 }
 

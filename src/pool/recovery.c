@@ -37,18 +37,157 @@ static struct ff_segment *segment_of(const struct supervisor *s, unsigned slot)
     return s->layout->segments[slot].head;
 }
 
+/* ---- Giving up on an item ------------------------------------------------ */
+
+static int reason_of(const struct slot *dead, struct ff_exit end, const struct ff_crash *crash,
+                     bool for_memory)
+{
+    if (dead->condemned != 0)
+        return FORKFOLD_REASON_TIMEOUT;
+    if (for_memory || crash->error == FORKFOLD_E_MEMORY)
+        return FORKFOLD_REASON_MEMORY;
+    if (end.signal != 0 || crash->signal != 0)
+        return FORKFOLD_REASON_SIGNAL;
+    return FORKFOLD_REASON_EXIT;
+}
+
+static uint64_t group_of(const struct supervisor *s, uint64_t item)
+{
+    const struct ff_call *call = call_of(s);
+
+    return call->job->group != NULL ? call->job->group(call->context, item) : item;
+}
+
+/* The next free record, or NULL after the call has been stopped for want of one. */
+static struct ff_quarantine *next_record(struct supervisor *s)
+{
+    uint64_t count = ff_peer_get(&s->shared->quarantined);
+
+    if (count < s->layout->quarantine_capacity)
+        return &s->layout->quarantine[count];
+    ff_stop_call(s, FORKFOLD_E_LIMIT, "more than %llu items had to be given up",
+                 (unsigned long long)count);
+    return NULL;
+}
+
+static void publish_record(struct supervisor *s)
+{
+    FF_KILL_POINT("supervisor.quarantine.written");
+    /* Partner: the observers of `quarantined`, which read the record after it. */
+    ff_publish(&s->shared->quarantined, ff_peer_get(&s->shared->quarantined) + 1);
+    FF_KILL_POINT("supervisor.quarantine.published");
+    ff_doorbell_ring(s->layout->driver_bell);
+}
+
+static void quarantine(struct supervisor *s, unsigned slot, uint64_t item, uint32_t attempts,
+                       struct ff_exit end, bool for_memory)
+{
+    const struct ff_crash *crash = &segment_of(s, slot)->crash;
+    struct ff_quarantine *record = next_record(s);
+
+    if (record == NULL)
+        return;
+    memcpy(&record->crash, crash, sizeof(record->crash));
+    record->crash.message[FF_MESSAGE_BYTES - 1] = '\0';
+    record->item = item;
+    record->group = group_of(s, item);
+    record->attempts = attempts;
+    record->reason = reason_of(&s->slots[slot], end, crash, for_memory);
+    /* What the worker noted comes first: what ended it may have come while it noted it. */
+    record->signal =
+        ff_peer_get(&crash->written) != 0 && crash->signal != 0 ? crash->signal : end.signal;
+    record->exit_code = end.known && end.signal == 0 ? end.code : -1;
+    publish_record(s);
+}
+
+/* ---- Items that cannot be run again --------------------------------------- */
+
+/* Kept here from the first death on: the words of a segment do not outlive damage to it. */
+static void remember_consumed(struct supervisor *s, unsigned slot, struct ff_exit end)
+{
+    uint64_t consumed = ff_peer_get(&segment_of(s, slot)->consumed);
+
+    if (consumed == 0)
+        return;
+    if (s->consumed_count == s->consumed_capacity) {
+        size_t capacity = s->consumed_capacity > 0 ? s->consumed_capacity * 2 : 8;
+        void *grown = realloc(s->consumed, capacity * sizeof(*s->consumed));
+
+        if (grown == NULL) {
+            ff_stop_call(s, FORKFOLD_E_MEMORY, "no memory to remember an input that was used up");
+            return;
+        }
+        s->consumed = grown;
+        s->consumed_capacity = capacity;
+    }
+    s->consumed[s->consumed_count++] = (struct consumed){.item = consumed - 1, .end = end};
+}
+
+/* The first item of the run that was used up, or NULL. */
+static const struct consumed *find_consumed(const struct supervisor *s, uint64_t first,
+                                            uint64_t end)
+{
+    const struct consumed *found = NULL;
+
+    for (size_t i = 0; i < s->consumed_count; i++) {
+        const struct consumed *consumed = &s->consumed[i];
+
+        if (consumed->item >= first && consumed->item < end &&
+            (found == NULL || consumed->item < found->item))
+            found = consumed;
+    }
+    return found;
+}
+
+static void give_up_consumed(struct supervisor *s, const struct consumed *consumed)
+{
+    struct ff_quarantine *record = next_record(s);
+
+    if (record == NULL)
+        return;
+    memset(record, 0, sizeof(*record));
+    record->item = consumed->item;
+    record->group = group_of(s, consumed->item);
+    record->attempts = 1;
+    record->reason = consumed->end.signal != 0 ? FORKFOLD_REASON_SIGNAL : FORKFOLD_REASON_EXIT;
+    record->signal = consumed->end.signal;
+    record->exit_code = consumed->end.known && consumed->end.signal == 0 ? consumed->end.code : -1;
+    publish_record(s);
+}
+
 /* ---- Queueing again ------------------------------------------------------ */
 
+static void post_run(struct supervisor *s, uint64_t first, uint64_t end)
+{
+    /* Short runs: several workers share them, and a death in one costs little again. */
+    enum { ITEMS_PER_TASK = 64 };
+
+    ff_reopen_call(s);
+    for (; first < end && s->stop_code == 0; first += ITEMS_PER_TASK) {
+        uint64_t left = end - first;
+        struct ff_task task = {.first = first,
+                               .count = left < ITEMS_PER_TASK ? left : ITEMS_PER_TASK};
+
+        FF_KILL_POINT("supervisor.retry.post");
+        if (!ff_board_post(&((struct ff_layout *)s->layout)->boards[FF_RETRY], task))
+            ff_stop_call(s, FORKFOLD_E_LIMIT, "too many tasks had to be run again");
+        FF_KILL_POINT("supervisor.retry.posted");
+    }
+}
+
+/* Queues a run of items that nothing covers, but for those that cannot be run again. */
 static void post(struct supervisor *s, uint64_t first, uint64_t end)
 {
-    if (first >= end || s->stop_code != 0)
-        return;
-    ff_reopen_call(s);
-    FF_KILL_POINT("supervisor.retry.post");
-    if (!ff_board_post(&((struct ff_layout *)s->layout)->boards[FF_RETRY],
-                       (struct ff_task){.first = first, .count = end - first}))
-        ff_stop_call(s, FORKFOLD_E_LIMIT, "too many tasks had to be run again");
-    FF_KILL_POINT("supervisor.retry.posted");
+    const struct consumed *consumed;
+
+    while (first < end && s->stop_code == 0) {
+        consumed = find_consumed(s, first, end);
+        post_run(s, first, consumed != NULL ? consumed->item : end);
+        if (consumed == NULL)
+            return;
+        give_up_consumed(s, consumed);
+        first = consumed->item + 1;
+    }
 }
 
 /* Logs, for the worker that will be born in this slot, a claim of the item alone. */
@@ -83,58 +222,14 @@ void ff_release_assignment(struct supervisor *s, unsigned slot)
     ff_own_set(&areas->head->claim_count, covered);
 }
 
-/* ---- Giving up on an item ------------------------------------------------ */
-
-static int reason_of(const struct supervisor *s, unsigned slot, struct ff_exit end,
-                     const struct ff_crash *crash)
-{
-    if (s->slots[slot].condemned != 0)
-        return FORKFOLD_REASON_TIMEOUT;
-    if (crash->error == FORKFOLD_E_MEMORY)
-        return FORKFOLD_REASON_MEMORY;
-    if (end.signal == SIGKILL && !s->slots[slot].killed && ff_process_oom_kills() != s->oom_kills)
-        return FORKFOLD_REASON_MEMORY;
-    if (end.signal != 0 || crash->signal != 0)
-        return FORKFOLD_REASON_SIGNAL;
-    return FORKFOLD_REASON_EXIT;
-}
-
-static void quarantine(struct supervisor *s, unsigned slot, uint64_t item, uint64_t group,
-                       uint32_t attempts, struct ff_exit end)
-{
-    const struct ff_crash *crash = &segment_of(s, slot)->crash;
-    uint64_t count = ff_peer_get(&s->shared->quarantined);
-
-    if (count >= s->layout->quarantine_capacity) {
-        ff_stop_call(s, FORKFOLD_E_LIMIT, "more than %llu items had to be given up",
-                     (unsigned long long)count);
-        return;
-    }
-    struct ff_quarantine *record = &s->layout->quarantine[count];
-
-    memcpy(&record->crash, crash, sizeof(record->crash));
-    record->crash.message[FF_MESSAGE_BYTES - 1] = '\0';
-    record->item = item;
-    record->group = group;
-    record->attempts = attempts;
-    record->reason = reason_of(s, slot, end, crash);
-    record->signal = end.signal != 0 ? end.signal : crash->signal;
-    record->exit_code = end.known && end.signal == 0 ? end.code : -1;
-    FF_KILL_POINT("supervisor.quarantine.written");
-    /* Partner: the observers of `quarantined`, which read the record after it. */
-    ff_publish(&s->shared->quarantined, count + 1);
-    FF_KILL_POINT("supervisor.quarantine.published");
-    ff_doorbell_ring(s->layout->driver_bell);
-}
-
 /* ---- Blame --------------------------------------------------------------- */
 
-/* How often the group has been blamed, this time included. */
-static uint32_t count_blame(struct supervisor *s, uint64_t group)
+/* How often the item has been blamed, this time included. */
+static uint32_t count_blame(struct supervisor *s, uint64_t item)
 {
     /* The newest are asked for most. */
     for (size_t i = s->blame_count; i-- > 0;)
-        if (s->blames[i].group == group)
+        if (s->blames[i].item == item)
             return ++s->blames[i].attempts;
     if (s->blame_count == s->blame_capacity) {
         size_t capacity = s->blame_capacity > 0 ? s->blame_capacity * 2 : 64;
@@ -146,80 +241,76 @@ static uint32_t count_blame(struct supervisor *s, uint64_t group)
         s->blames = grown;
         s->blame_capacity = capacity;
     }
-    s->blames[s->blame_count++] = (struct blame){.group = group, .attempts = 1};
+    s->blames[s->blame_count++] = (struct blame){.item = item, .attempts = 1};
     return 1;
 }
 
-static void blame(struct supervisor *s, unsigned slot, uint64_t item, struct ff_exit end)
+static void blame(struct supervisor *s, unsigned slot, uint64_t item, struct ff_exit end,
+                  bool for_memory)
 {
-    const struct ff_call *call = call_of(s);
-    uint64_t group = call->job->group != NULL ? call->job->group(call->context, item) : item;
-    uint32_t attempts = count_blame(s, group);
-    bool consumed = ff_peer_get(&segment_of(s, slot)->consumed) == item + 1;
+    uint32_t attempts = count_blame(s, item);
 
-    if (attempts >= call->attempts || consumed) {
-        quarantine(s, slot, item, group, attempts, end);
+    if (attempts >= call_of(s)->attempts || find_consumed(s, item, item + 1) != NULL) {
+        quarantine(s, slot, item, attempts, end, for_memory);
         return;
     }
     ff_own_set(&s->shared->retries, ff_peer_get(&s->shared->retries) + 1);
     assign(s, slot, item);
 }
 
-/* The item to blame, or false: it died between items, or its words make no sense. */
-static bool find_suspect(const struct supervisor *s, unsigned slot, uint64_t covered,
-                         uint64_t claim_count, uint64_t *suspect)
+/* What a dead worker's segment says of its unsealed work. */
+struct remains {
+    uint64_t covered;
+    uint64_t claim_count;
+    bool has_suspect;
+    uint64_t suspect; /* the item to blame */
+};
+
+/* No suspect: it died between items, or its words make no sense. */
+static void find_suspect(const struct supervisor *s, unsigned slot, struct remains *remains)
 {
     const struct ff_segment_areas *areas = &s->layout->segments[slot];
     uint64_t current = ff_peer_get(&areas->head->current);
     uint64_t condemned = s->slots[slot].condemned;
     struct ff_task task;
 
+    remains->has_suspect = false;
     if (current == 0 || (condemned != 0 && condemned != current))
-        return false;
-    for (uint64_t i = claim_count; i-- > covered;) {
+        return;
+    for (uint64_t i = remains->claim_count; i-- > remains->covered;) {
         if (!ff_layout_task(s->layout, areas->claims[i], &task))
             continue;
         if (current - 1 >= task.first && current - 1 - task.first < task.count) {
-            *suspect = current - 1;
-            return true;
+            remains->has_suspect = true;
+            remains->suspect = current - 1;
+            return;
         }
     }
-    return false;
 }
 
-/*
- * Queues the unsealed tasks again, but for one item.  An item whose input was used up cannot be
- * run again though its worker died later, on something else.
- */
-static void queue_again(struct supervisor *s, unsigned slot, uint64_t covered, uint64_t claim_count,
-                        const uint64_t *suspect, struct ff_exit end)
+/* Queues the unsealed tasks again, but for the suspect. */
+static void queue_again(struct supervisor *s, unsigned slot, const struct remains *remains)
 {
     const struct ff_segment_areas *areas = &s->layout->segments[slot];
-    uint64_t consumed = ff_peer_get(&areas->head->consumed);
     struct ff_task task;
 
-    for (uint64_t i = covered; i < claim_count; i++) {
-        if (!ff_layout_task(s->layout, areas->claims[i], &task)) {
-            s->audit_due = true;
+    for (uint64_t i = remains->covered; i < remains->claim_count; i++) {
+        if (!ff_layout_task(s->layout, areas->claims[i], &task))
             continue;
-        }
-        uint64_t end_item = task.first + task.count;
-        bool holds_suspect = suspect != NULL && *suspect >= task.first && *suspect < end_item;
+        uint64_t end = task.first + task.count;
 
-        if (holds_suspect) {
-            post(s, task.first, *suspect);
-            post(s, *suspect + 1, end_item);
-        } else if (task.count == 1 && consumed == task.first + 1) {
-            quarantine(s, slot, task.first, task.first, 1, end);
+        if (remains->has_suspect && remains->suspect >= task.first && remains->suspect < end) {
+            post(s, task.first, remains->suspect);
+            post(s, remains->suspect + 1, end);
         } else {
-            post(s, task.first, end_item);
+            post(s, task.first, end);
         }
     }
 }
 
 /* ---- The death of a worker ----------------------------------------------- */
 
-/* Counts a seal or a quarantined item since the last death as progress. */
+/* More sealed or given up than at any death before; what damage undoes is not progress again. */
 static bool made_progress(struct supervisor *s)
 {
     uint64_t now = ff_peer_get(&s->shared->quarantined);
@@ -227,7 +318,7 @@ static bool made_progress(struct supervisor *s)
     for (unsigned i = 0; i < s->layout->workers; i++)
         if (ff_peer_get(&segment_of(s, i)->call) == s->sequence)
             now += ff_sealed_covered(ff_peer_get(&segment_of(s, i)->sealed));
-    if (now == s->progress)
+    if (now <= s->progress)
         return false;
     s->progress = now;
     return true;
@@ -246,13 +337,31 @@ static void describe_death(const struct supervisor *s, unsigned slot, struct ff_
         snprintf(text, size, "exit with code %d", end.code);
 }
 
-static void count_death(struct supervisor *s, unsigned slot, struct ff_exit end)
+/*
+ * Deaths in a row that are too many.  While one worker uses up the attempts of
+ * an item, each of the others may do the same with another item: that must not
+ * look like a loop only because there are many workers.
+ */
+static uint32_t streak_limit(const struct supervisor *s)
+{
+    const struct ff_call *call = call_of(s);
+    uint32_t retries = call->attempts - 1;
+
+    if (retries > call->max_deaths)
+        retries = call->max_deaths;
+    return call->max_deaths + (s->layout->workers - 1) * retries;
+}
+
+static void count_death(struct supervisor *s, unsigned slot, struct ff_exit end, bool for_memory)
 {
     char how[FF_MESSAGE_BYTES];
 
     ff_own_set(&s->shared->deaths, ff_peer_get(&s->shared->deaths) + 1);
-    s->streak = made_progress(s) ? 1 : s->streak + 1;
-    if (s->streak <= call_of(s)->max_deaths)
+    if (made_progress(s))
+        s->streak = 0;
+    if (for_memory) /* the answer to that is fewer workers */
+        return;
+    if (++s->streak <= streak_limit(s))
         return;
     describe_death(s, slot, end, how, sizeof(how));
     ff_stop_call(s, FORKFOLD_E_CRASH_LOOP,
@@ -260,50 +369,54 @@ static void count_death(struct supervisor *s, unsigned slot, struct ff_exit end)
                  s->streak, how);
 }
 
-/* The slot's seal if it can be trusted; otherwise the slot starts over, and the audit finds what it
-   had covered. */
-static uint64_t trusted_coverage(struct supervisor *s, unsigned slot)
+/*
+ * What is left of the slot.  A seal that cannot be trusted makes the slot start
+ * over with nothing, and the audit finds what it had covered; the suspect is looked for in the
+ * whole log then, so that an item which damages its worker is not tried for ever.
+ */
+static struct remains examine(struct supervisor *s, unsigned slot)
 {
-    struct ff_segment *segment = segment_of(s, slot);
+    const struct ff_segment_areas *areas = &s->layout->segments[slot];
+    struct ff_segment *segment = areas->head;
+    struct remains remains = {.claim_count = ff_peer_get(&segment->claim_count)};
     uint64_t sealed;
     bool damaged;
-    const struct ff_seal *seal =
-        ff_seal_find(&s->layout->segments[slot], s->sequence, &sealed, &damaged);
+    const struct ff_seal *seal = ff_seal_find(areas, s->sequence, &sealed, &damaged);
 
-    if (!damaged)
-        return seal != NULL ? seal->covered : 0;
-    s->audit_due = true;
-    ff_own_set(&segment->sealed, 0);
-    ff_own_set(&segment->claim_count, 0);
-    return 0;
+    if (seal != NULL)
+        remains.covered = ff_sealed_covered(sealed);
+    if (remains.claim_count > areas->claim_capacity || remains.claim_count < remains.covered)
+        remains.claim_count = remains.covered;
+    find_suspect(s, slot, &remains);
+    if (damaged) {
+        ff_own_set(&segment->sealed, 0);
+        remains.claim_count = 0;
+    }
+    return remains;
 }
 
-void ff_recover(struct supervisor *s, unsigned slot, struct ff_exit end)
+void ff_recover(struct supervisor *s, unsigned slot, struct ff_exit end, bool for_memory)
 {
     struct ff_segment *segment = segment_of(s, slot);
-    uint64_t suspect;
 
-    count_death(s, slot, end);
+    count_death(s, slot, end, for_memory);
+    /*
+     * Whatever its words say: it may have taken a task and not logged it, or
+     * logged nonsense.  The audit runs once, when nobody has anything to do.
+     */
+    s->audit_due = true;
     if (s->stop_code != 0 || ff_peer_get(&segment->call) != s->sequence)
         return;
     FF_KILL_POINT("supervisor.recover.begin");
+    remember_consumed(s, slot, end);
 
-    uint64_t covered = trusted_coverage(s, slot);
-    uint64_t claim_count = ff_peer_get(&segment->claim_count);
+    struct remains remains = examine(s, slot);
 
-    if (ff_peer_get(&segment->claiming) != 0)
-        s->audit_due = true;
-    if (claim_count < covered || claim_count > s->layout->segments[slot].claim_capacity) {
-        s->audit_due = true;
-        claim_count = covered;
-    }
-    bool found = find_suspect(s, slot, covered, claim_count, &suspect);
-
-    queue_again(s, slot, covered, claim_count, found ? &suspect : NULL, end);
+    queue_again(s, slot, &remains);
     FF_KILL_POINT("supervisor.recover.queued");
-    ff_own_set(&segment->claim_count, covered);
-    if (found)
-        blame(s, slot, suspect, end);
+    ff_own_set(&segment->claim_count, remains.covered);
+    if (remains.has_suspect)
+        blame(s, slot, remains.suspect, end, for_memory);
     FF_KILL_POINT("supervisor.recover.end");
 }
 

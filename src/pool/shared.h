@@ -18,6 +18,9 @@
 #include "memory/region.h"
 #include "pool/job.h"
 
+/* In `current`: the worker starts, seals or takes over a seal. */
+#define FF_CURRENT_HOUSEKEEPING UINT64_MAX
+
 enum { FF_PATH_BYTES = 4096, FF_MESSAGE_BYTES = 200, FF_FRAMES_MAX = 48 };
 
 /* What the driver asks of one call.  Written before the call's sequence is published. */

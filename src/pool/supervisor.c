@@ -30,6 +30,9 @@
 /* Deaths in a row outside of any call after which a slot stays empty. */
 enum { IDLE_DEATHS_MAX = 10 };
 
+/* What a worker may take, beyond the timeout of an item, to start, to seal or to take over. */
+#define HOUSEKEEPING_NS (10 * FF_NS_PER_S)
+
 enum tag { TAG_LIFELINE, TAG_DRIVER, TAG_BELL, TAG_ALARM, TAG_SLOT };
 
 static struct ff_segment *segment_of(const struct supervisor *s, unsigned slot)
@@ -197,12 +200,17 @@ static void finish_if_done(struct supervisor *s)
     if (!is_quiet(s))
         return;
     if (s->audit_due) {
+        bool found;
+
         s->audit_due = false;
-        if (ff_audit(s)) {
-            ff_layout_wake_workers(s->layout);
+        found = ff_audit(s);
+        if (s->stop_code != 0) {
+            finish_if_done(s); /* it stops at once: nobody is at work */
             return;
         }
-        if (s->stop_code != 0) {
+        if (found) {
+            /* Something was queued, or given up; in the latter case there may be nothing to do. */
+            ff_layout_wake_workers(s->layout);
             finish_if_done(s);
             return;
         }
@@ -219,6 +227,7 @@ static void begin_call(struct supervisor *s, uint64_t sequence)
     s->streak = 0;
     s->progress = 0;
     s->blame_count = 0;
+    s->consumed_count = 0;
     s->oom_kills = ff_process_oom_kills();
     for (unsigned i = 0; i < s->layout->workers; i++)
         s->slots[i].retired = false;
@@ -251,7 +260,11 @@ static uint64_t running_ns(const struct supervisor *s)
     return ff_clock_ns() - ff_observe(&s->layout->control->paused_ns);
 }
 
-/* Kills a worker whose item is overdue; otherwise says when it would be. */
+/*
+ * Kills a worker whose item is overdue; otherwise says when it would be.
+ * Housekeeping takes long when partials are large: it gets more time, and no
+ * item is blamed for it.
+ */
 static uint64_t check_timeout(struct supervisor *s, unsigned slot, uint64_t now)
 {
     const struct ff_segment *segment = segment_of(s, slot);
@@ -259,6 +272,9 @@ static uint64_t check_timeout(struct supervisor *s, unsigned slot, uint64_t now)
     /* The item is published after its start, so the start is not older than the item. */
     uint64_t item = ff_observe(&segment->current);
     uint64_t started = ff_peer_get(&segment->started_ns);
+
+    if (item == FF_CURRENT_HOUSEKEEPING)
+        timeout += HOUSEKEEPING_NS;
 
     if (!is_at_work(s, slot) || item == 0 || s->slots[slot].killed)
         return now + timeout;
@@ -323,14 +339,14 @@ static void discard_unpublished(struct supervisor *s, unsigned slot)
         ff_map_discard(buffer.base, buffer.bytes);
 }
 
-/* A likely kill for memory: the others get on better with one worker less. */
-static bool should_retire(struct supervisor *s, struct ff_exit end, bool killed)
+/* Whether the kernel, most likely, killed it for want of memory. */
+static bool died_for_memory(struct supervisor *s, struct ff_exit end, bool killed)
 {
     unsigned long kills = ff_process_oom_kills();
     bool for_memory = end.signal == SIGKILL && !killed && kills != s->oom_kills;
 
     s->oom_kills = kills;
-    return for_memory && ff_living(s) > 0;
+    return for_memory;
 }
 
 static void on_death(struct supervisor *s, unsigned slot)
@@ -347,13 +363,17 @@ static void on_death(struct supervisor *s, unsigned slot)
     close(dead.pidfd);
     s->slots[slot].pid = 0;
     end_strays(s);
+
+    bool for_memory = died_for_memory(s, end, dead.killed);
+
     if (s->active)
-        ff_recover(s, slot, end);
+        ff_recover(s, slot, end, for_memory);
     else
         s->streak++;
     clear_incarnation(segment_of(s, slot));
     discard_unpublished(s, slot);
-    if (should_retire(s, end, dead.killed) || (!s->active && s->streak > IDLE_DEATHS_MAX))
+    /* After a kill for memory the others get on better with one worker less. */
+    if ((for_memory && ff_living(s) > 0) || (!s->active && s->streak > IDLE_DEATHS_MAX))
         retire(s, slot, "workers die as soon as they are started");
     else if (!give_birth(s, slot))
         retire(s, slot, strerror(errno));
@@ -366,7 +386,8 @@ static void remove_guarded_path(const struct supervisor *s)
 {
     const struct ff_control_shared *control = s->layout->control;
 
-    if (ff_observe(&control->guarded) != 0)
+    /* Only a driver that died could not do it itself. */
+    if (ff_observe(&control->closed) == 0 && ff_observe(&control->guarded) != 0)
         unlink(control->guarded_path);
 }
 

@@ -17,10 +17,16 @@ struct slot {
     uint64_t condemned; /* item + 1 that was killed for its timeout, or 0 */
 };
 
-/* How often deaths were blamed on a group. */
+/* How often deaths were blamed on an item. */
 struct blame {
-    uint64_t group;
+    uint64_t item;
     uint32_t attempts;
+};
+
+/* An item whose input a dead worker had used up: it can be covered or given up, not run again. */
+struct consumed {
+    uint64_t item;
+    struct ff_exit end; /* how that worker ended */
 };
 
 struct supervisor {
@@ -40,17 +46,23 @@ struct supervisor {
     int stop_code;     /* it is being stopped with this code; 0 = it is not */
     bool audit_due;    /* a task may have been lost between a cursor and a log */
     uint32_t streak;   /* deaths in a row without progress */
-    uint64_t progress; /* what was covered or given up at the last death */
+    uint64_t progress; /* the most that was covered or given up at any death */
     unsigned long oom_kills;
     struct blame *blames;
     size_t blame_count;
     size_t blame_capacity;
+    struct consumed *consumed;
+    size_t consumed_count;
+    size_t consumed_capacity;
 };
 
 /* recovery.c */
 
-/* A worker of the call in progress has died: queue again, blame, quarantine. */
-void ff_recover(struct supervisor *s, unsigned slot, struct ff_exit end);
+/*
+ * A worker of the call in progress has died: queue again, blame, quarantine.
+ * for_memory: the kernel killed it, most likely through no fault of the call.
+ */
+void ff_recover(struct supervisor *s, unsigned slot, struct ff_exit end, bool for_memory);
 
 /* Queues again what nothing covers.  Returns whether there was something. */
 bool ff_audit(struct supervisor *s);

@@ -44,7 +44,7 @@ struct ff_worker {
     struct ff_segment *segment;
     uint64_t sequence; /* of the newest call seen */
     bool joined;
-    struct ff_call call;    /* a copy: the driver may write the next one before this one is left */
+    struct ff_call call; /* a copy: the driver may write the next one before this one is left */
     void *state;
     bool base_is_absorbed; /* or there is no seal of an earlier worker of this slot */
     struct ff_item_failure *failures;
@@ -136,6 +136,25 @@ static _Noreturn void give_up(struct ff_worker *worker, int code)
     _exit(FF_WORKER_EXIT);
 }
 
+/* ---- Housekeeping: what a worker does that no item is to blame for ---------- */
+
+/* For the supervisor, which ends a worker that hangs in it (check_timeout). */
+static void set_current(struct ff_worker *worker, uint64_t current)
+{
+    if (worker->call.timeout_ns != 0)
+        ff_own_set(&worker->segment->started_ns,
+                   ff_clock_ns() - ff_peer_get(&worker->layout->control->paused_ns));
+    /* Published, so that the supervisor never pairs this with the time of the one before. */
+    ff_publish(&worker->segment->current, current);
+    ff_keep_order();
+}
+
+static void clear_current(struct ff_worker *worker)
+{
+    ff_keep_order();
+    ff_own_set(&worker->segment->current, 0);
+}
+
 /* ---- Sealing ------------------------------------------------------------- */
 
 static int keep_failure(struct ff_worker *worker, const struct ff_item_failure *failure)
@@ -205,6 +224,7 @@ static void seal(struct ff_worker *worker)
     size_t bytes = 0;
     size_t capacity;
 
+    set_current(worker, FF_CURRENT_HOUSEKEEPING);
     FF_KILL_POINT("worker.seal.begin");
     if (!worker->base_is_absorbed)
         absorb_base(worker);
@@ -229,7 +249,7 @@ static void seal(struct ff_worker *worker)
     /* Partner: ff_seal_find.  Without the release it could see the word and a part of the buffer. */
     ff_publish(&segment->sealed, ff_sealed_encode(claims, target));
     FF_KILL_POINT("worker.seal.published");
-    ff_own_set(&segment->consumed, 0);
+    clear_current(worker);
     worker->last_seal_ns = ff_clock_ns();
     worker->seal_cost_ns = worker->last_seal_ns - begin_ns;
     ff_doorbell_ring(worker->layout->driver_bell);
@@ -261,6 +281,27 @@ static void seal_if_due(struct ff_worker *worker)
 
 /* ---- Claiming and running ------------------------------------------------ */
 
+/*
+ * A parked worker is not waited for: its call may end, and what it sees on the
+ * boards may already be the next one's.  So it says that it is back before it
+ * claims, and then looks whether the call is closing; the supervisor stores
+ * `closing` and then looks at `parked`.  As in join(), one of them sees the other.
+ */
+static bool unpark(struct ff_worker *worker)
+{
+    struct ff_segment *segment = worker->segment;
+
+    if (ff_peer_get(&segment->parked) != worker->sequence)
+        return true;
+    ff_announce(&segment->parked, 0);
+    FF_KILL_POINT("worker.unpark");
+    if (ff_recheck(&worker->layout->supervisor->closing) < worker->sequence)
+        return true;
+    ff_announce(&segment->parked, worker->sequence);
+    ff_doorbell_ring(worker->layout->supervisor_bell);
+    return false;
+}
+
 /* The order of stores and what a death between them means: struct ff_segment. */
 static bool claim(struct ff_worker *worker, enum ff_board_id id, uint64_t *logged)
 {
@@ -270,18 +311,14 @@ static bool claim(struct ff_worker *worker, enum ff_board_id id, uint64_t *logge
     uint64_t number;
     bool taken;
 
-    if (!ff_board_has_work(board))
+    if (!ff_board_has_work(board) || !unpark(worker))
         return false;
     if (count >= worker->areas->claim_capacity) {
         ff_worker_explain(worker, "a worker claimed %llu tasks, more than its log holds",
                           (unsigned long long)count);
         give_up(worker, FORKFOLD_E_LIMIT);
     }
-    /*
-     * Both before the take, which releases them: a supervisor that sees the
-     * cursor past this claim does not see this worker parked.
-     */
-    ff_own_set(&segment->parked, 0);
+    /* Before the take, which releases it. */
     ff_own_set(&segment->claiming, 1);
     ff_keep_order();
     FF_KILL_POINT("worker.claim.begin");
@@ -315,24 +352,18 @@ static bool run_item(struct ff_worker *worker, uint64_t item)
     struct ff_item_failure failure = {.byte_offset = -1};
     int status;
 
-    if (worker->call.timeout_ns != 0)
-        ff_own_set(&segment->started_ns,
-                   ff_clock_ns() - ff_peer_get(&worker->layout->control->paused_ns));
-    /* Published, so that the supervisor never pairs this item with the time of the one before. */
-    ff_publish(&segment->current, item + 1);
-    ff_keep_order();
+    set_current(worker, item + 1);
     FF_KILL_POINT("worker.item.begin");
     status = worker->call.job->run(worker->state, item, &failure);
     FF_KILL_POINT("worker.item.done");
     if (status < 0)
         give_up(worker, status);
-    if (status == FF_ITEM_FAILED)
+    if ((status & FF_ITEM_FAILED) != 0)
         note_failure(worker, item, &failure);
-    ff_keep_order();
-    ff_own_set(&segment->current, 0);
+    clear_current(worker);
     ff_own_set(&segment->items_done, ff_peer_get(&segment->items_done) + 1);
-    return status == FF_ITEM_SEAL_NOW ||
-           (status == FF_ITEM_FAILED && worker->call.seal_on_failure);
+    return (status & FF_ITEM_SEAL_NOW) != 0 ||
+           ((status & FF_ITEM_FAILED) != 0 && worker->call.seal_on_failure);
 }
 
 static void run_task(struct ff_worker *worker, uint64_t logged)
@@ -415,10 +446,12 @@ static void enter_call(struct ff_worker *worker)
     worker->seal_cost_ns = SEAL_COST_GUESS_NS;
     worker->last_seal_ns = ff_clock_ns();
     worker->joined = true;
+    set_current(worker, FF_CURRENT_HOUSEKEEPING);
     FF_KILL_POINT("worker.call.enter");
     code = worker->call.job->attach(worker, worker->call.context, &worker->state);
     if (code < 0)
         give_up(worker, code);
+    clear_current(worker);
     if (has_unsealed(worker)) /* an assignment: the last claim logged */
         run_task(worker, worker->areas->claims[ff_peer_get(&worker->segment->claim_count) - 1]);
 }
@@ -474,6 +507,7 @@ static _Noreturn void serve(struct ff_worker *worker)
         /* Partner: the publishing of `sequence` in call.c, after the call was written. */
         uint64_t sequence = ff_observe(&worker->layout->control->sequence);
 
+        FF_KILL_POINT("worker.serve");
         if (sequence != worker->sequence) {
             leave_call(worker);
             worker->sequence = sequence;

@@ -124,6 +124,8 @@ static inline uint64_t assert_finds_now(struct ff_discover *discover, const char
     int result;
 
     while ((result = ff_discover_next(discover, &found)) == 1) {
+        if (found.kind == FF_FOUND_NOTHING)
+            continue;
         assert_true(count < LINES_MAX);
         lines[count++] = describe(&found);
     }

@@ -11,6 +11,7 @@
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -20,6 +21,7 @@
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
+#include <sys/time.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -36,7 +38,7 @@ enum { SANITIZED = 0 };
 
 /* ---- The job ------------------------------------------------------------- */
 
-enum poison { HARMLESS, KILL, SEGV, EXIT, FAIL, HANG, DEATH_AT_ATTACH, SECCOMP };
+enum poison { HARMLESS, KILL, SEGV, EXIT, FAIL, HANG, DEATH_AT_ATTACH, SECCOMP, EVERY };
 
 static struct script {
     _Atomic int poison;
@@ -110,6 +112,8 @@ static int sum_run(void *state, uint64_t item, struct ff_item_failure *failure)
 {
     struct sum *sum = state;
 
+    if (script->poison == EVERY)
+        raise(SIGKILL);
     if (script->item == item && script->poison != HARMLESS && script->times-- > 0) {
         suffer();
         if (script->poison == FAIL) {
@@ -674,6 +678,170 @@ static void nobody_wakes_up_without_a_reason(void **state)
     forkfold_pool_close(pool);
 }
 
+static void on_alarm(int number)
+{
+    (void)number;
+}
+
+/* Interrupts every blocking call of the test, over and over. */
+static void start_interruptions(void)
+{
+    struct sigaction action = {.sa_handler = on_alarm};
+    struct itimerval often = {.it_interval.tv_usec = 2000, .it_value.tv_usec = 2000};
+
+    sigaction(SIGALRM, &action, NULL);
+    setitimer(ITIMER_REAL, &often, NULL);
+}
+
+static void stop_interruptions(void)
+{
+    setitimer(ITIMER_REAL, &(struct itimerval){0}, NULL);
+    signal(SIGALRM, SIG_DFL);
+}
+
+static void hosts_signals_disturb_neither_abort_nor_close(void **state)
+{
+    forkfold_pool *pool = open_pool(2);
+
+    (void)state;
+    start_interruptions();
+    for (int i = 0; i < 5; i++) {
+        plan(HANG, 7, 1);
+        assert_int_equal(
+            run_call(pool, 20, 1,
+                     &(struct ff_call_options){.deadline_at_ns =
+                                                   ff_call_clock_ns(pool) + 10 * FF_NS_PER_MS}),
+            FORKFOLD_E_DEADLINE);
+    }
+    plan(HARMLESS, 0, 0);
+    assert_sums(pool, 100, 1);
+    kill(pool->supervisor, SIGSTOP);
+    forkfold_pool_close(pool);
+    stop_interruptions();
+}
+
+static void host_with_closed_standard_descriptors_is_served(void **state)
+{
+    int status;
+    pid_t child = fork();
+
+    (void)state;
+    if (child == 0) {
+        for (int fd = 0; fd < 3; fd++)
+            close(fd);
+        forkfold_pool *pool = open_pool(2);
+        int code = run_call(pool, 1000, 1, &(struct ff_call_options){0});
+        uint64_t items = code == 0 ? result_of(pool).items : 0;
+
+        forkfold_pool_close(pool);
+        _exit(items == 1000 ? 0 : 1);
+    }
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_int_equal(status, 0);
+}
+
+/* I5: the supervisor of a second pool has no part of the first one's region. */
+static void pools_do_not_see_each_others_regions(void **state)
+{
+    forkfold_pool *one = open_pool(1);
+    forkfold_pool *two = open_pool(1);
+    char path[64];
+    char line[512];
+    bool found = false;
+
+    (void)state;
+    snprintf(path, sizeof(path), "/proc/%d/maps", (int)two->supervisor);
+    FILE *maps = fopen(path, "r");
+
+    assert_non_null(maps);
+    while (fgets(line, sizeof(line), maps) != NULL) {
+        uintptr_t start = (uintptr_t)strtoull(line, NULL, 16);
+
+        found |= start == (uintptr_t)one->layout.region.base;
+    }
+    fclose(maps);
+    assert_false(found);
+    forkfold_pool_close(one);
+    forkfold_pool_close(two);
+}
+
+/* Every item kills its worker, in many workers at once: all are given up, whatever their number. */
+static void many_workers_with_bad_items_are_no_crash_loop(void **state)
+{
+    (void)state;
+    plan(EVERY, 0, 0);
+    for (unsigned workers = 1; workers <= 16; workers *= 4) {
+        forkfold_pool *pool = open_pool(workers);
+
+        assert_int_equal(run_call(pool, 40, 1, &(struct ff_call_options){0}), 0);
+        assert_int_equal(ff_peer_get(&pool->layout.supervisor->quarantined), 40);
+        assert_int_equal(result_of(pool).items, 0);
+        forkfold_pool_close(pool);
+    }
+}
+
+#ifdef FF_KILL_POINTS
+static void continue_workers(void *context)
+{
+    forkfold_pool *pool = context;
+    pid_t workers[8];
+    unsigned count = children_of(pool->supervisor, workers, 8);
+
+    for (unsigned i = 0; i < count; i++)
+        kill(workers[i], SIGCONT);
+}
+
+/* Posts some tasks, lets stopped workers go on in the middle of that, and posts the rest. */
+static void assert_sums_with_late_workers(forkfold_pool *pool, uint64_t items)
+{
+    struct ff_call_options options = {.job = &sum_job,
+                                      .attempts = 3,
+                                      .max_deaths = 10,
+                                      .tick_ns = 5 * FF_NS_PER_MS,
+                                      .on_tick = continue_workers,
+                                      .tick_context = pool};
+    int code;
+
+    assert_int_equal(ff_call_check(pool), 0);
+    ff_call_begin(pool, &options);
+    for (uint64_t item = 0; item < items; item++) {
+        if (item == items / 2 && pool->layout.workers > 1)
+            continue_workers(pool);
+        assert_int_equal(ff_call_post(pool, (struct ff_task){.first = item, .count = 1}), 0);
+    }
+    ff_call_close(pool);
+    do
+        code = ff_call_step(pool, true);
+    while (code == 0);
+    if (code < 0 || ff_call_verify(pool) < 0)
+        fail_msg("%s", forkfold_pool_message(pool));
+    assert_int_equal(result_of(pool).items, items);
+}
+
+/*
+ * A worker is stopped at its n-th look for a new call and goes on some
+ * calls later, when everything that it saw has changed.
+ */
+static void worker_that_is_late_for_a_call_does_not_join_the_next_by_mistake(void **state)
+{
+    static const char *const points[] = {"serve", "unpark", "join.begin", "join.announced"};
+    char where[64];
+
+    (void)state;
+    for (unsigned n = 4; n < (SANITIZED ? 60 : 240); n++) {
+        snprintf(where, sizeof(where), "worker.%s:stop:%u", points[n % 4], n / 4);
+        setenv("FORKFOLD_KILL", where, 1);
+        /* Alone, the late worker finds all tasks of the next call still there. */
+        forkfold_pool *pool = open_pool(n % 8 < 4 ? 1 : 3);
+
+        unsetenv("FORKFOLD_KILL");
+        for (uint64_t call = 0; call < 8; call++)
+            assert_sums_with_late_workers(pool, 2 + call % 2 * 300);
+        forkfold_pool_close(pool);
+    }
+}
+#endif
+
 static void bad_options_are_refused_with_a_reason(void **state)
 {
     forkfold_pool *pool = NULL;
@@ -716,6 +884,13 @@ int main(void)
         WITH_SCRIPT(closed_pool_leaves_no_descriptor),
         WITH_SCRIPT(items_are_claimed_and_run_without_system_calls),
         WITH_SCRIPT(nobody_wakes_up_without_a_reason),
+        WITH_SCRIPT(hosts_signals_disturb_neither_abort_nor_close),
+        WITH_SCRIPT(host_with_closed_standard_descriptors_is_served),
+        WITH_SCRIPT(pools_do_not_see_each_others_regions),
+        WITH_SCRIPT(many_workers_with_bad_items_are_no_crash_loop),
+#ifdef FF_KILL_POINTS
+        WITH_SCRIPT(worker_that_is_late_for_a_call_does_not_join_the_next_by_mistake),
+#endif
         WITH_SCRIPT(bad_options_are_refused_with_a_reason),
     };
 

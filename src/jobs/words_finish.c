@@ -1,0 +1,373 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The second half of a word count: what the workers sealed is looked through
+ * for damage and failures, folded by ranges of the hash space in a second call
+ * of the pool, and left where it is for the caller to read.
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "jobs/words_counting.h"
+#include "jobs/words_fold.h"
+#include "jobs/words_job.h"
+#include "platform/clock.h"
+
+enum {
+    /* Entries below which cutting the fold into one more range does not pay. */
+    ENTRIES_PER_RANGE = 4096,
+    RANGES_PER_WORKER = 4
+};
+
+/* ---- Trust --------------------------------------------------------------- */
+
+/*
+ * The checksum of a seal says that it is what its worker wrote.  Whether that
+ * worker was in its right mind it does not say: a wild write into private
+ * memory is sealed like anything else.  So whatever this process follows is
+ * checked once, here.
+ */
+static bool is_partial_inside(const struct ff_seal *seal, uint64_t offset)
+{
+    const struct ff_partial *partial;
+
+    if (offset % 64 != 0 || offset > seal->payload_bytes ||
+        seal->payload_bytes - offset < sizeof(struct ff_partial))
+        return false;
+    partial = (const struct ff_partial *)((const char *)ff_seal_payload(seal) + offset);
+    return partial->magic == FF_PARTIAL_MAGIC && partial->bytes <= seal->payload_bytes - offset;
+}
+
+static bool is_seal_plausible(const struct ff_counting *counting, const struct ff_seal *seal)
+{
+    const struct ff_words_seal *words = ff_seal_payload(seal);
+    const struct ff_words_group *groups = ff_words_seal_groups(words);
+
+    for (uint64_t i = 0; i < seal->failure_count; i++)
+        if (ff_seal_failures(seal)[i].item >= counting->input.count)
+            return false;
+    if (seal->payload_bytes < sizeof(*words) || !is_partial_inside(seal, words->main_offset) ||
+        words->group_count > (seal->payload_bytes - sizeof(*words)) / sizeof(*groups))
+        return false;
+    for (uint64_t i = 0; i < words->group_count; i++)
+        if (groups[i].group >= counting->input.count || !is_partial_inside(seal, groups[i].offset))
+            return false;
+    return true;
+}
+
+static int fail_damaged(struct ff_counting *counting)
+{
+    return ff_error_set(&counting->pool->error, FORKFOLD_E_DAMAGED,
+                        "a worker sealed a damaged partial; there is no result, run it again");
+}
+
+static int take_seals(struct ff_counting *counting)
+{
+    for (unsigned slot = 0; slot < counting->pool->layout.workers; slot++) {
+        counting->seals[slot] = ff_call_seal(counting->pool, slot);
+        if (counting->seals[slot] != NULL && !is_seal_plausible(counting, counting->seals[slot]))
+            return fail_damaged(counting);
+    }
+    return 0;
+}
+
+/* ---- Failures ------------------------------------------------------------ */
+
+static int add_quarantined(struct ff_counting *counting, bool *failed_groups)
+{
+    const struct ff_layout *layout = &counting->pool->layout;
+    uint64_t records = ff_observe(&layout->supervisor->quarantined);
+    struct ff_symbols *symbols = NULL;
+    int code = 0;
+
+    for (uint64_t i = 0; i < records && code == 0; i++) {
+        const struct ff_quarantine *record = &layout->quarantine[i];
+
+        if (failed_groups[record->group])
+            continue;
+        failed_groups[record->group] = true;
+        code = ff_words_fail_quarantined(
+            counting->words, &counting->input.context->inputs[record->group], record, &symbols);
+    }
+    ff_symbols_close(symbols);
+    return code;
+}
+
+/* Of the pieces of a file that failed, the first in the file speaks for it, as in one pass. */
+static bool speaks_before(const struct ff_item_failure *a, const struct ff_item_failure *b)
+{
+    return a->item < b->item;
+}
+
+static int compare_items(const void *a, const void *b)
+{
+    const struct ff_item_failure *const *left = a;
+    const struct ff_item_failure *const *right = b;
+
+    return speaks_before(*right, *left) - speaks_before(*left, *right);
+}
+
+static int add_reported(struct ff_counting *counting, bool *failed_groups)
+{
+    const struct ff_input *inputs = counting->input.context->inputs;
+    uint64_t total = 0;
+    int code = 0;
+
+    for (unsigned slot = 0; slot < counting->pool->layout.workers; slot++)
+        if (counting->seals[slot] != NULL)
+            total += counting->seals[slot]->failure_count;
+    if (total == 0)
+        return 0;
+    const struct ff_item_failure **sorted = malloc(total * sizeof(const struct ff_item_failure *));
+    uint64_t count_sorted = 0;
+
+    if (sorted == NULL)
+        return FORKFOLD_E_MEMORY;
+    for (unsigned slot = 0; slot < counting->pool->layout.workers; slot++)
+        for (uint64_t i = 0;
+             counting->seals[slot] != NULL && i < counting->seals[slot]->failure_count; i++)
+            sorted[count_sorted++] = &ff_seal_failures(counting->seals[slot])[i];
+    qsort(sorted, total, sizeof(const struct ff_item_failure *), compare_items);
+    for (uint64_t i = 0; i < total && code == 0; i++) {
+        uint64_t group = inputs[sorted[i]->item].group;
+
+        if (failed_groups[group])
+            continue;
+        failed_groups[group] = true;
+        code = ff_words_fail_item(counting->words, &inputs[group], sorted[i]);
+    }
+    free(sorted);
+    return code;
+}
+
+static int gather_failures(struct ff_counting *counting, bool *failed_groups)
+{
+    int code = add_quarantined(counting, failed_groups);
+
+    if (code == 0)
+        code = add_reported(counting, failed_groups);
+    if (code < 0)
+        return ff_error_set(&counting->pool->error, code, "no memory for the list of failures");
+    ff_words_sort_failures(counting->words);
+    return 0;
+}
+
+/* ---- Folding ------------------------------------------------------------- */
+
+static size_t count_partials(const struct ff_counting *counting)
+{
+    size_t partials = 0;
+
+    for (unsigned slot = 0; slot < counting->pool->layout.workers; slot++) {
+        if (counting->seals[slot] == NULL)
+            continue;
+        const struct ff_words_seal *seal = ff_seal_payload(counting->seals[slot]);
+
+        partials += 1 + seal->group_count;
+    }
+    return partials;
+}
+
+/* The main partials, and those of split files that did not fail. */
+static int choose_partials(struct ff_counting *counting, const bool *failed_groups,
+                           struct ff_fold_context *fold)
+{
+    const struct ff_input *inputs = counting->input.context->inputs;
+
+    for (unsigned slot = 0; slot < counting->pool->layout.workers; slot++) {
+        if (counting->seals[slot] == NULL)
+            continue;
+        const struct ff_words_seal *seal = ff_seal_payload(counting->seals[slot]);
+        const struct ff_words_group *groups = ff_words_seal_groups(seal);
+
+        fold->partials[fold->partial_count++] = ff_words_seal_main(seal);
+        for (uint64_t i = 0; i < seal->group_count; i++)
+            if (!failed_groups[groups[i].group])
+                fold->partials[fold->partial_count++] = ff_words_seal_partial(seal, &groups[i]);
+    }
+    /* A file that had been found good, and was counted with the rest, must not turn bad. */
+    for (uint64_t item = 0; item < counting->input.count; item += inputs[item].pieces)
+        if (ff_peer_get(&inputs[item].state) == FF_GROUP_GOOD && failed_groups[item])
+            return ff_error_set(&counting->pool->error, FORKFOLD_E_DAMAGED,
+                                "a worker damaged its counts of '%s' after they were taken over; "
+                                "there is no result",
+                                inputs[item].path);
+    return 0;
+}
+
+static unsigned ranges_for(const struct ff_counting *counting, const struct ff_fold_context *fold)
+{
+    uint64_t entries = 0;
+    uint64_t most = (uint64_t)counting->pool->layout.workers * RANGES_PER_WORKER;
+
+    for (size_t i = 0; i < fold->partial_count; i++)
+        entries += fold->partials[i]->entry_count;
+    entries /= ENTRIES_PER_RANGE;
+    if (entries == 0)
+        return 1;
+    return (unsigned)(entries < most ? entries : most);
+}
+
+static int check_partials(struct ff_counting *counting, const struct ff_fold_context *fold)
+{
+    /* Without deaths the checksums of the seals say enough. */
+    if (counting->counted.deaths == 0)
+        return 0;
+    for (size_t i = 0; i < fold->partial_count; i++)
+        if (!ff_partial_is_sound(fold->partials[i], fold->partials[i]->bytes))
+            return fail_damaged(counting);
+    return 0;
+}
+
+static int run_fold(struct ff_counting *counting, struct ff_fold_context *fold)
+{
+    struct ff_call_options call = {.job = &ff_words_fold_job,
+                                   .context = fold,
+                                   .deadline_at_ns = counting->deadline_at_ns,
+                                   .attempts = FF_ATTEMPTS_DEFAULT,
+                                   .max_deaths = FF_MAX_DEATHS_DEFAULT};
+    int code = 0;
+
+    fold->range_count = ranges_for(counting, fold);
+    ff_call_begin(counting->pool, &call);
+    for (unsigned range = 0; range < fold->range_count && code == 0; range++)
+        code = ff_call_post(counting->pool, (struct ff_task){.first = range, .count = 1});
+    if (code < 0)
+        return code;
+    ff_call_close(counting->pool);
+    do
+        code = ff_call_step(counting->pool, true);
+    while (code == 0);
+    return code < 0 ? code : ff_call_verify(counting->pool);
+}
+
+static bool is_run_inside(const struct ff_area *output, const struct ff_run *run)
+{
+    uintptr_t start = (uintptr_t)run->entries;
+    uintptr_t base = (uintptr_t)output->base;
+
+    return start >= base && start - base <= output->bytes &&
+           run->count <= (output->bytes - (start - base)) / sizeof(struct ff_entry);
+}
+
+static int take_runs(struct ff_counting *counting, unsigned slot, unsigned range_count)
+{
+    const struct ff_area *output = &counting->pool->layout.segments[slot].output;
+    const struct ff_seal *seal = ff_call_seal(counting->pool, slot);
+    const struct ff_fold_seal *folded = seal != NULL ? ff_seal_payload(seal) : NULL;
+
+    if (folded == NULL)
+        return 0;
+    if (seal->payload_bytes < sizeof(*folded) ||
+        folded->count > (seal->payload_bytes - sizeof(*folded)) / sizeof(folded->folded[0]))
+        return fail_damaged(counting);
+    for (uint64_t i = 0; i < folded->count; i++) {
+        if (folded->folded[i].range >= range_count ||
+            !is_run_inside(output, &folded->folded[i].run))
+            return fail_damaged(counting);
+        counting->words->runs[folded->folded[i].range] = folded->folded[i].run;
+        counting->words->totals.distinct += folded->folded[i].run.count;
+    }
+    return 0;
+}
+
+/* A range that could not be folded, unlike a file, leaves no result. */
+static int fail_folding(struct ff_counting *counting)
+{
+    const struct ff_quarantine *record = &counting->pool->layout.quarantine[0];
+
+    if (record->signal != 0)
+        return ff_error_set(&counting->pool->error, FORKFOLD_E_SYSTEM,
+                            "workers died while folding, of signal %d (%s); there is no result",
+                            record->signal, strsignal(record->signal));
+    return ff_error_set(&counting->pool->error, FORKFOLD_E_SYSTEM,
+                        "workers died while folding: %s; there is no result",
+                        record->crash.message[0] != '\0' ? record->crash.message
+                                                         : "they were ended from outside");
+}
+
+static int collect_runs(struct ff_counting *counting, unsigned range_count)
+{
+    struct forkfold_words *words = counting->words;
+
+    words->runs = calloc(range_count, sizeof(*words->runs));
+    if (words->runs == NULL)
+        return ff_error_set(&counting->pool->error, FORKFOLD_E_MEMORY, "no memory for the result");
+    words->run_count = range_count;
+    if (ff_observe(&counting->pool->layout.supervisor->quarantined) != 0)
+        return fail_folding(counting);
+    for (unsigned slot = 0; slot < counting->pool->layout.workers; slot++) {
+        int code = take_runs(counting, slot, range_count);
+
+        if (code < 0)
+            return code;
+    }
+    if (ff_merge_init(&words->merge, words->runs, range_count) < 0)
+        return ff_error_set(&counting->pool->error, FORKFOLD_E_MEMORY, "no memory for the result");
+    return 0;
+}
+
+static int fold(struct ff_counting *counting, const bool *failed_groups)
+{
+    size_t bytes = sizeof(struct ff_fold_context) +
+                   count_partials(counting) * sizeof(const struct ff_partial *);
+    struct ff_fold_context *context =
+        ff_words_input_reserve(&counting->input, counting->pool, bytes);
+    int code;
+
+    if (context == NULL)
+        return counting->pool->error.code;
+    context->partial_count = 0;
+    code = choose_partials(counting, failed_groups, context);
+    if (code == 0)
+        code = check_partials(counting, context);
+    for (size_t i = 0; i < context->partial_count; i++)
+        counting->words->totals.words += context->partials[i]->total;
+    if (code == 0)
+        code = run_fold(counting, context);
+    return code == 0 ? collect_runs(counting, context->range_count) : code;
+}
+
+/* ---- The result ---------------------------------------------------------- */
+
+static void sum_totals(struct ff_counting *counting, const bool *failed_groups)
+{
+    forkfold_words_totals *totals = &counting->words->totals;
+    const struct ff_input *inputs = counting->input.context->inputs;
+
+    totals->files = counting->input.files;
+    totals->bytes = counting->input.bytes;
+    for (uint64_t item = 0; item < counting->input.count; item += inputs[item].pieces) {
+        if (failed_groups[item]) {
+            totals->files--;
+            totals->bytes -= inputs[item].stamp.size;
+        }
+    }
+    totals->files_failed = counting->words->failure_count;
+    totals->files_other = ff_discover_unmatched(counting->discover);
+    totals->retries = counting->counted.retries;
+    totals->deaths = counting->counted.deaths;
+    totals->elapsed_ns = ff_clock_ns() - counting->started_ns;
+}
+
+int ff_words_finish(struct ff_counting *counting)
+{
+    unsigned workers = counting->pool->layout.workers;
+    bool *failed_groups = calloc(counting->input.count + 1, sizeof(*failed_groups));
+    int code;
+
+    counting->counted = ff_call_counts(counting->pool);
+    counting->seals = calloc(workers, sizeof(const struct ff_seal *));
+    if (failed_groups == NULL || counting->seals == NULL) {
+        free(failed_groups);
+        return ff_error_set(&counting->pool->error, FORKFOLD_E_MEMORY, "no memory for the result");
+    }
+    code = take_seals(counting);
+    if (code == 0)
+        code = gather_failures(counting, failed_groups);
+    if (code == 0)
+        code = fold(counting, failed_groups);
+    if (code == 0)
+        sum_totals(counting, failed_groups);
+    free(failed_groups);
+    return code;
+}
