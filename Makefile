@@ -36,7 +36,7 @@ lint: ## every check that needs no run of the program
 
 format: ## formats the C files in place
 	@$(SETUP) lint
-	@find include src front tests examples -name '*.[ch]' -exec clang-format -i {} +
+	@find include src front tests examples bench -name '*.[ch]' -exec clang-format -i {} +
 
 install: build ## installs to PREFIX=folder (/usr/local), below DESTDIR=folder where given
 	@meson configure build -Dprefix="$$PREFIX"

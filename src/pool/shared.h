@@ -104,13 +104,11 @@ struct ff_cursors_shared {
  *
  * The order of a worker's stores, and what its death between two of them means:
  *
- *   claiming = 1
  *   n = take from a cursor     death here: the task is in no log; the audit
- *                              finds it, because claiming is 1
+ *                              that follows every death finds it
  *   claims[claim_count] = n    likewise
  *   claim_count += 1           death from here on: the supervisor reads the
  *                              log and queues the task again
- *   claiming = 0
  *   current = item + 1         death from here on is blamed on the item
  *   ... the job runs it ...
  *   current = 0
@@ -118,18 +116,17 @@ struct ff_cursors_shared {
  *   sealed = covered, buffer   before: nothing of it is visible; after: all
  */
 struct ff_segment {
-    ff_word64 call;   /* number of the call that claims, seals and counts belong to; they
-                              outlive the worker */
-    ff_word64 joined; /* number of the call that the living worker takes part in, or 0 */
-    ff_word64 parked; /* number of the call in which it found nothing more and sealed all; 0
-                              before it claims again, so that nobody sees it parked with a claim */
-    ff_word64 claiming;
-    ff_word64 claim_count;
+    /* Number of the call that claims, seals and counts belong to; they outlive the worker. */
+    ff_word64 call;
+    /* Number of the call that the living worker takes part in, or 0. */
+    ff_word64 joined;
+    /* Number of the call in which it found nothing more and sealed all; see unpark() in worker.c. */
+    ff_word64 parked;
+    ff_word64 claim_count; /* of the log */
     ff_word64 sealed;      /* ff_sealed_encode; 0 = nothing yet */
-    ff_word64 current;     /* item + 1, or 0 between items */
-    ff_word64 started_ns;  /* when current was started, not counting pauses; kept only if there is
-                              a timeout */
-    ff_word64 consumed;    /* item + 1 whose input cannot be read again, or 0 */
+    ff_word64 current;     /* item + 1, FF_CURRENT_HOUSEKEEPING, or 0 in between */
+    ff_word64 started_ns;  /* of current, without pauses; kept only if there is a timeout */
+    ff_word64 consumed;    /* item + 1 whose input cannot be read again, sealed or not, or 0 */
     ff_word64 sleeping;    /* 1 while it may be asleep on `work` */
     ff_word64 output_used; /* bytes of the output area */
     ff_word64 items_done;  /* for displays; includes what a death may undo */

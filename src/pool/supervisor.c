@@ -320,7 +320,6 @@ static void clear_incarnation(struct ff_segment *segment)
 {
     ff_own_set(&segment->joined, 0);
     ff_own_set(&segment->parked, 0);
-    ff_own_set(&segment->claiming, 0);
     ff_own_set(&segment->current, 0);
     ff_own_set(&segment->sleeping, 0);
     ff_own_set(&segment->consumed, 0);

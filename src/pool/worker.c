@@ -318,9 +318,6 @@ static bool claim(struct ff_worker *worker, enum ff_board_id id, uint64_t *logge
                           (unsigned long long)count);
         give_up(worker, FORKFOLD_E_LIMIT);
     }
-    /* Before the take, which releases it. */
-    ff_own_set(&segment->claiming, 1);
-    ff_keep_order();
     FF_KILL_POINT("worker.claim.begin");
     taken = ff_board_claim((struct ff_board *)board, &number);
     FF_KILL_POINT("worker.claim.taken");
@@ -332,8 +329,6 @@ static bool claim(struct ff_worker *worker, enum ff_board_id id, uint64_t *logge
         ff_publish(&segment->claim_count, count + 1);
         FF_KILL_POINT("worker.claim.counted");
     }
-    ff_keep_order();
-    ff_own_set(&segment->claiming, 0);
     return taken;
 }
 
@@ -402,7 +397,6 @@ static void begin_segment(struct ff_segment *segment, uint64_t sequence)
 {
     ff_own_set(&segment->call, 0);
     ff_keep_order();
-    ff_own_set(&segment->claiming, 0);
     ff_own_set(&segment->claim_count, 0);
     ff_own_set(&segment->sealed, 0);
     ff_own_set(&segment->current, 0);
