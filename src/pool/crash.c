@@ -26,12 +26,48 @@ static bool has_address(int signal_number)
            signal_number == SIGILL;
 }
 
-static void write_frames(ucontext_t *context)
+/*
+ * A call of NULL has no frame: where it came from is where it would have
+ * returned to, which x86-64 keeps on the stack and aarch64 in the link register.
+ */
+static bool is_call_of_null(const ucontext_t *context)
 {
+#if defined(__x86_64__)
+    return context->uc_mcontext.gregs[REG_RIP] == 0;
+#elif defined(__aarch64__)
+    return context->uc_mcontext.pc == 0;
+#else
+    (void)context;
+    return false;
+#endif
+}
+
+static void return_from_call(ucontext_t *context)
+{
+#if defined(__x86_64__)
+    greg_t *registers = context->uc_mcontext.gregs;
+
+    registers[REG_RIP] = *(const greg_t *)(uintptr_t)registers[REG_RSP];
+    registers[REG_RSP] += (greg_t)sizeof(greg_t);
+#elif defined(__aarch64__)
+    context->uc_mcontext.pc = context->uc_mcontext.regs[30];
+#else
+    (void)context;
+#endif
+}
+
+static void write_frames(const ucontext_t *interrupted)
+{
+    ucontext_t context = *interrupted; /* the fault must repeat where it was */
     unw_cursor_t cursor;
     uint64_t count = 0;
 
-    if (unw_init_local2(&cursor, context, UNW_INIT_SIGNAL_FRAME) < 0)
+    if (is_call_of_null(&context)) {
+        crash_record->frames[0] = 0;
+        ff_publish(&crash_record->frame_count, ++count);
+        return_from_call(&context);
+    }
+    if (unw_init_local2(&cursor, &context, UNW_INIT_SIGNAL_FRAME) < 0)
         return;
     do {
         unw_word_t address;

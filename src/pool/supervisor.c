@@ -49,6 +49,9 @@ unsigned ff_living(const struct supervisor *s)
     return living;
 }
 
+static void kill_worker(struct supervisor *s, unsigned slot);
+static bool bury(struct supervisor *s, unsigned slot);
+
 /* ---- Births -------------------------------------------------------------- */
 
 static bool watch_worker(struct supervisor *s, unsigned slot, pid_t pid)
@@ -65,7 +68,10 @@ static bool watch_worker(struct supervisor *s, unsigned slot, pid_t pid)
     return true;
 }
 
-/* False with errno when there is no process to be had. */
+/*
+ * False with errno when there is no process to be had.  One that cannot be
+ * watched may already have joined a call and taken a task: it is buried like any other.
+ */
 static bool give_birth(struct supervisor *s, unsigned slot)
 {
     FF_KILL_POINT("supervisor.fork.begin");
@@ -80,8 +86,9 @@ static bool give_birth(struct supervisor *s, unsigned slot)
         return true;
     int cause = errno;
 
-    kill(pid, SIGKILL);
-    ff_process_reap(-1, pid);
+    s->slots[slot] = (struct slot){.pid = pid, .pidfd = -1};
+    kill_worker(s, slot);
+    bury(s, slot);
     errno = cause;
     return false;
 }
@@ -91,6 +98,7 @@ static void retire(struct supervisor *s, unsigned slot, const char *why)
 {
     s->slots[slot] = (struct slot){.retired = true};
     ff_release_assignment(s, slot);
+    ff_layout_wake_workers(s->layout);
     if (s->active && ff_living(s) == 0)
         ff_stop_call(s, FORKFOLD_E_SYSTEM, "no worker could be started: %s", why);
 }
@@ -348,7 +356,8 @@ static bool died_for_memory(struct supervisor *s, struct ff_exit end, bool kille
     return for_memory;
 }
 
-static void on_death(struct supervisor *s, unsigned slot)
+/* Everything about a dead worker but its successor.  Returns whether it was killed for memory. */
+static bool bury(struct supervisor *s, unsigned slot)
 {
     /* A call that this worker has joined, and that we have not seen yet, must begin before its
        death is judged; the slot is not filled meanwhile. */
@@ -358,8 +367,10 @@ static void on_death(struct supervisor *s, unsigned slot)
     struct ff_exit end = ff_process_reap(dead.pidfd, dead.pid);
 
     FF_KILL_POINT("supervisor.death");
-    ff_epoll_remove(s->epoll, dead.pidfd);
-    close(dead.pidfd);
+    if (dead.pidfd >= 0) {
+        ff_epoll_remove(s->epoll, dead.pidfd);
+        close(dead.pidfd);
+    }
     s->slots[slot].pid = 0;
     end_strays(s);
 
@@ -371,6 +382,13 @@ static void on_death(struct supervisor *s, unsigned slot)
         s->streak++;
     clear_incarnation(segment_of(s, slot));
     discard_unpublished(s, slot);
+    return for_memory;
+}
+
+static void on_death(struct supervisor *s, unsigned slot)
+{
+    bool for_memory = bury(s, slot);
+
     /* After a kill for memory the others get on better with one worker less. */
     if ((for_memory && ff_living(s) > 0) || (!s->active && s->streak > IDLE_DEATHS_MAX))
         retire(s, slot, "workers die as soon as they are started");
