@@ -100,8 +100,9 @@ int main(int argc, char **argv)
     int code;
 
     occupy_standard_descriptors();
-    signal(SIGPIPE,
-           SIG_IGN); /* a closed pipe is an error of write(), so that files are cleared up */
+    /* A closed pipe and a limit of file sizes are errors of write(), so that files are cleared up. */
+    signal(SIGPIPE, SIG_IGN);
+    signal(SIGXFSZ, SIG_IGN);
     code = dispatch(argc, argv);
     if (code == FF_CLI_CLOSED_PIPE)
         die_of_closed_pipe();

@@ -29,9 +29,14 @@ struct option_row {
 /* The options of the library are unsigned, and one attempt more than retries must fit. */
 #define COUNT_MAX 1000000
 
+/* What the library accepts. */
+#define WORKERS_MAX 4096
+#define SPLIT_MIN   16
+#define SPLIT_MAX   (UINT64_C(1) << 30)
+
 /* clang-format off */
 static const struct option_row rows[] = {
-    {"workers", 'j', NUMBER, FIELD(workers), 1, COUNT_MAX, "N",
+    {"workers", 'j', NUMBER, FIELD(workers), 1, WORKERS_MAX, "N",
      "worker processes (default: usable CPUs)"},
     {"rule", 0, CHOICE, FIELD(rule), 0, 0, "letters|plain",
      "what a word is (default: letters)"},
@@ -65,7 +70,7 @@ static const struct option_row rows[] = {
      "deaths in a row that end it (default: 10)"},
     {"on-error", 0, CHOICE, FIELD(on_error), 0, 0, "skip|stop",
      "go on after a failed input, or end the run"},
-    {"split", 0, SIZE, FIELD(split_bytes), 1, INT64_MAX, "SIZE",
+    {"split", 0, SIZE, FIELD(split_bytes), SPLIT_MIN, SPLIT_MAX, "SIZE",
      "pieces of big files (default: 4M)"},
     {"progress", 0, CHOICE, FIELD(progress), 0, 0, "auto|always|never",
      "show progress on stderr"},
@@ -217,9 +222,9 @@ static int read_size(const struct option_row *row, const char *text, uint64_t *f
         *field = bytes;
         return 0;
     }
-    return ff_cli_usage_error("option '--%s' takes a size such as 65536, 512K, 4M or 1G, "
-                              "above zero, not '%s'",
-                              row->name, text);
+    return ff_cli_usage_error("option '--%s' takes a size such as 65536, 512K or 4M, from %u "
+                              "bytes to %uM, not '%s'",
+                              row->name, (unsigned)row->least, (unsigned)(row->most >> 20), text);
 }
 
 static int read_choice(const struct option_row *row, const char *text, int *field)

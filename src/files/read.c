@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -116,11 +117,16 @@ int64_t ff_read_at(int fd, void *buffer, size_t count, uint64_t offset,
 
 int64_t ff_read_next(int fd, void *buffer, size_t count, struct ff_item_failure *failure)
 {
+    struct pollfd readable = {.fd = fd, .events = POLLIN};
     ssize_t got;
 
-    do
-        got = read(fd, buffer, count);
-    while (got < 0 && errno == EINTR);
+    while ((got = read(fd, buffer, count)) < 0) {
+        /* Whoever shares the description may have made it non-blocking. */
+        if (errno == EAGAIN)
+            (void)poll(&readable, 1, -1);
+        else if (errno != EINTR)
+            break;
+    }
     if (got < 0)
         set_system_failure(failure, "read");
     return got;

@@ -111,13 +111,60 @@ static int add_found(struct ff_counting *counting, const struct ff_found *found)
     return ff_words_input_add(&counting->input, counting->pool, found);
 }
 
+/* Of an item that its job reported, if its seal is published. */
+static int take_reported_failure(struct ff_counting *counting)
+{
+    const struct ff_layout *layout = &counting->pool->layout;
+    uint64_t sealed;
+    bool damaged;
+
+    for (unsigned slot = 0; slot < layout->workers; slot++) {
+        const struct ff_seal *seal = NULL;
+
+        if (ff_observe(&layout->segments[slot].head->call) == counting->pool->sequence)
+            seal =
+                ff_seal_find(&layout->segments[slot], counting->pool->sequence, &sealed, &damaged);
+        if (seal == NULL || seal->failure_count == 0 ||
+            ff_seal_failures(seal)->item >= counting->input.count)
+            continue;
+        const struct ff_item_failure *failure = ff_seal_failures(seal);
+
+        return ff_words_fail_item(counting->words, &counting->input.context->inputs[failure->item],
+                                  failure);
+    }
+    return 0;
+}
+
+/* Finds out about one input that has failed, to say which; it may not be published yet. */
+static int take_one_failure(struct ff_counting *counting)
+{
+    const struct ff_layout *layout = &counting->pool->layout;
+    struct ff_symbols *symbols = NULL;
+    int code;
+
+    if (ff_observe(&layout->supervisor->quarantined) == 0)
+        return take_reported_failure(counting);
+    code = ff_words_fail_quarantined(counting->words,
+                                     &counting->input.context->inputs[layout->quarantine[0].group],
+                                     &layout->quarantine[0], &symbols);
+    ff_symbols_close(symbols);
+    return code;
+}
+
 static int stop_if_failed(struct ff_counting *counting)
 {
+    const struct forkfold_words *words = counting->words;
+
     if (!counting->options->stop_on_failure)
         return 0;
-    if (counting->words->failure_count == 0 && ff_call_counts(counting->pool).failed == 0)
+    if (words->failure_count == 0 && ff_call_counts(counting->pool).failed > 0 &&
+        take_one_failure(counting) < 0)
+        return ff_error_set(&counting->pool->error, FORKFOLD_E_MEMORY,
+                            "no memory for the list of failures");
+    if (words->failure_count == 0)
         return 0;
-    return ff_error_set(&counting->pool->error, FORKFOLD_E_STOPPED, "an input failed");
+    return ff_error_set(&counting->pool->error, FORKFOLD_E_STOPPED, "an input failed: %s: %s",
+                        words->failures[0].path, words->failures[0].detail);
 }
 
 /* Looks up from the search now and then: at deaths, deadlines, what the host watches. */

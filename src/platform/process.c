@@ -85,13 +85,23 @@ void ff_process_detach_fd(int fd)
         close(null);
 }
 
+/* A host that its terminal cannot stop would wait for children that it can. */
+static bool is_stop_ignored(int signal_number)
+{
+    struct sigaction action;
+
+    return (signal_number == SIGTSTP || signal_number == SIGTTIN || signal_number == SIGTTOU) &&
+           sigaction(signal_number, NULL, &action) == 0 && action.sa_handler == SIG_IGN;
+}
+
 void ff_process_reset_signals(const int *ignored)
 {
     struct sigaction action = {.sa_handler = SIG_DFL};
     sigset_t none;
 
     for (int signal_number = 1; signal_number < NSIG; signal_number++)
-        sigaction(signal_number, &action, NULL); /* the two that have no action refuse */
+        if (!is_stop_ignored(signal_number))
+            sigaction(signal_number, &action, NULL); /* the two that have no action refuse */
     action.sa_handler = SIG_IGN;
     for (; *ignored != 0; ignored++)
         sigaction(*ignored, &action, NULL);

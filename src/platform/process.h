@@ -30,7 +30,10 @@ void ff_process_close_all_but(int *keep, unsigned count);
 /* Makes /dev/null of a standard descriptor, so that an end of a pipe is not held open. */
 void ff_process_detach_fd(int fd);
 
-/* All signals at their defaults and unblocked, but the given ones ignored (0-terminated). */
+/*
+ * All signals at their defaults and unblocked, but the given ones ignored
+ * (0-terminated), and stops by the terminal still ignored if they were.
+ */
 void ff_process_reset_signals(const int *ignored);
 
 /* Lets the kernel prefer this process when it must kill for memory. */

@@ -45,7 +45,14 @@ static void free_pool(forkfold_pool *pool)
 
 static int system_error(struct ff_error *error, const char *what)
 {
-    return ff_error_set(error, FORKFOLD_E_SYSTEM, "cannot %s: %s", what, strerror(errno));
+    const char *way_out = "";
+
+    if (errno == EMFILE || errno == ENFILE)
+        way_out = "; raise the limit of open files (ulimit -n)";
+    else if (errno == EAGAIN)
+        way_out = "; raise the limit of processes (ulimit -u)";
+    return ff_error_set(error, FORKFOLD_E_SYSTEM, "cannot %s: %s%s", what, strerror(errno),
+                        way_out);
 }
 
 static int open_events(forkfold_pool *pool, struct handover *handover, struct ff_error *error)

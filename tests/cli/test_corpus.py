@@ -9,6 +9,7 @@ to count, and their results in hostile_expected.json.
 import hashlib
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -118,7 +119,8 @@ def hostile(tmp_path_factory):
     folder = tmp_path_factory.mktemp("hostile")
     subprocess.run([sys.executable, Path(ORACLE) / "make_hostile.py", folder], check=True,
                    timeout=running.HANG_SECONDS)  # fmt: skip
-    return folder
+    yield folder
+    shutil.rmtree(folder)
 
 
 def unicode_version(forkfold):

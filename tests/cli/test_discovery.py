@@ -259,7 +259,7 @@ def test_wide_directory_counts_every_file(forkfold, wide_place):
 
 def test_tree_of_many_directories_counts_every_file(forkfold, wide_place):
     folders = []
-    for number in range(500 if running.SANITIZED else 3000):
+    for number in range(500 if running.SANITIZED else 2000):
         folders.append(wide_place / str(number % 17) / str(number % 101) / str(number))
         folders[-1].mkdir(parents=True)
     check_wide(forkfold, wide_place, folders, 5 * len(folders), "-r")

@@ -12,7 +12,7 @@ from expected import check_count
 
 RULES = ("letters", "plain")
 TREATMENTS = ("fail", "replace")
-SEEDS = 6 if running.SANITIZED else 12
+SEEDS = 6 if running.SANITIZED else 8
 SPLITS = 3 if running.SANITIZED else 4
 
 
