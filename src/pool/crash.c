@@ -47,6 +47,7 @@ static void return_from_call(ucontext_t *context)
 #if defined(__x86_64__)
     greg_t *registers = context->uc_mcontext.gregs;
 
+    /* NOLINTNEXTLINE(performance-no-int-to-ptr): a register is a number */
     registers[REG_RIP] = *(const greg_t *)(uintptr_t)registers[REG_RSP];
     registers[REG_RSP] += (greg_t)sizeof(greg_t);
 #elif defined(__aarch64__)

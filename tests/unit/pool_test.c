@@ -86,7 +86,9 @@ static void suffer(void)
     volatile int *volatile wild = (volatile int *)0x18;
     uint64_t one = 1;
 
-    switch (script->poison) {
+    int poison = script->poison;
+
+    switch (poison) {
     case KILL:
         raise(SIGKILL);
         break;

@@ -56,7 +56,7 @@ static void seal(struct ff_layout *layout, unsigned slot, unsigned buffer, uint6
 
     assert_non_null(payload);
     assert_int_equal((uintptr_t)payload % 64, 0);
-    memcpy(payload, text, strlen(text));
+    memcpy(payload, text, strlen(text) + 1);
     ff_seal_end(target, CALL, areas->claims, covered, 1, strlen(text));
     ff_own_set(&areas->head->call, CALL);
     ff_publish(&areas->head->sealed, ff_sealed_encode(covered, buffer));
