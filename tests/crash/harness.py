@@ -108,7 +108,7 @@ class Run:
     """One run of the command, from its start to the search for its remains."""
 
     def __init__(self, arguments, *, to_file=False, environment=None, stdin=None, limits=(),
-                 witness_is_pipe=False, replaces=None):
+                 before=None, witness_is_pipe=False, replaces=None):
         self.place = pathlib.Path(tempfile.mkdtemp(prefix="crash-"))
         self.outputs = self.place / "outputs"
         self.outputs.mkdir()
@@ -133,7 +133,7 @@ class Run:
             self.driver = subprocess.Popen(
                 command, stdin=stdin_file, stdout=stdout, stderr=stderr, start_new_session=True,
                 env=self._environment(environment or {}),
-                preexec_fn=(lambda: set_limits(limits)) if limits else None)
+                preexec_fn=before or ((lambda: set_limits(limits)) if limits else None))
 
     def _environment(self, extra):
         name, value = self.mark.decode().split("=")
