@@ -35,9 +35,28 @@ void ff_table_clear(struct ff_table *table)
     table->heap_used = 0;
 }
 
+#define LOW_BYTES(count) ((count) >= 8 ? ~UINT64_C(0) : (UINT64_C(1) << 8 * ((count) % 8)) - 1)
+#define MASKS(count)                                                                               \
+    {                                                                                              \
+        LOW_BYTES(count), (count) > 8 ? LOW_BYTES((count)-8) : 0                                   \
+    }
+
+static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__,
+              "the first byte of a key is a word's lowest");
+
+const uint64_t ff_short_masks[FF_KEY_INLINE + 1][2] = {
+    MASKS(0), MASKS(1),  MASKS(2),  MASKS(3),  MASKS(4),  MASKS(5),  MASKS(6),  MASKS(7), MASKS(8),
+    MASKS(9), MASKS(10), MASKS(11), MASKS(12), MASKS(13), MASKS(14), MASKS(15), MASKS(16)};
+
 uint64_t ff_key_hash(const void *key, size_t key_bytes)
 {
-    return XXH3_64bits(key, key_bytes);
+    uint64_t words[2] = {0, 0};
+
+    if (key_bytes > FF_KEY_INLINE)
+        return XXH3_64bits(key, key_bytes);
+    if (key_bytes > 0)
+        memcpy(words, key, key_bytes);
+    return (uint64_t)ff_short_hash(words[0], words[1], (uint32_t)key_bytes) << 32;
 }
 
 /* Five eighths: short clusters, so that the walk in partial.c needs local sorting only. */
@@ -213,6 +232,53 @@ int ff_table_add(struct ff_table *table, const void *key, size_t key_bytes, uint
     if (key_bytes > FF_KEY_BYTES_MAX)
         return FORKFOLD_E_LIMIT;
     return add_hashed(table, (uint32_t)(ff_key_hash(key, key_bytes) >> 32), key, key_bytes, amount);
+}
+
+/* The hash and the length of a slot or a short key as one number. */
+static inline uint64_t tag_of(const uint32_t *hash_and_bytes)
+{
+    uint64_t tag;
+
+    memcpy(&tag, hash_and_bytes, sizeof(tag));
+    return tag;
+}
+
+/* The slot of a short key that is there; NULL otherwise.  An empty slot's tag is 0, no key's is. */
+static inline struct ff_slot *find_short(struct ff_slot *slots, size_t slot_count,
+                                         const struct ff_short_key *key)
+{
+    uint64_t tag = tag_of(&key->hash);
+
+    for (size_t i = ff_slot_home(key->hash, slot_count);; i = (i + 1) & (slot_count - 1)) {
+        struct ff_slot *slot = &slots[i];
+        uint64_t words[2];
+
+        memcpy(words, slot->key.inline_key, sizeof(words));
+        if (tag_of(&slot->hash) == tag &&
+            ((words[0] ^ key->words[0]) | (words[1] ^ key->words[1])) == 0)
+            return slot;
+        if (slot->count == 0)
+            return NULL;
+    }
+}
+
+int ff_table_add_short_keys(struct ff_table *table, const struct ff_short_key *keys, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        struct ff_slot *slot =
+            table->slot_count > 0 ? find_short(table->slots, table->slot_count, &keys[i]) : NULL;
+        int code;
+
+        if (slot != NULL && table->total < UINT64_MAX) {
+            slot->count++;
+            table->total++;
+            continue;
+        }
+        code = add_hashed(table, keys[i].hash, (const char *)keys[i].words, keys[i].key_bytes, 1);
+        if (code < 0)
+            return code;
+    }
+    return 0;
 }
 
 /* How many of the slots hold a key that the table lacks. */

@@ -89,6 +89,41 @@ void ff_table_clear(struct ff_table *table);
 uint64_t ff_key_hash(const void *key, size_t key_bytes);
 
 /*
+ * A key of 1 to FF_KEY_INLINE bytes in two registers, zero-padded, with the
+ * hash of its slot.  hash and key_bytes lie as they do in a slot, so that both
+ * compare at once.
+ */
+struct ff_short_key {
+    uint64_t words[2];
+    uint32_t hash;
+    uint32_t key_bytes;
+};
+
+__extension__ typedef unsigned __int128 ff_uint128;
+
+/* The upper half of ff_key_hash for a key whose bytes are in two words, zero-padded. */
+static inline uint32_t ff_short_hash(uint64_t low, uint64_t high, uint32_t key_bytes)
+{
+    /* One multiplication of 64 by 64 bits; the constants are the fractions of two square roots. */
+    ff_uint128 product = (ff_uint128)(low ^ key_bytes ^ UINT64_C(0x6a09e667f3bcc908)) *
+                         (high ^ UINT64_C(0xbb67ae8584caa73b));
+
+    return (uint32_t)(((uint64_t)(product >> 64) ^ (uint64_t)product) >> 32);
+}
+
+/* Which bits of two words belong to a key of so many bytes; little-endian. */
+extern const uint64_t ff_short_masks[FF_KEY_INLINE + 1][2];
+
+/* Makes the key of the first key_bytes bytes of two words, whatever lies behind them. */
+static inline struct ff_short_key ff_short_key(uint64_t low, uint64_t high, uint32_t key_bytes)
+{
+    low &= ff_short_masks[key_bytes][0];
+    high &= ff_short_masks[key_bytes][1];
+    return (struct ff_short_key){
+        .words = {low, high}, .hash = ff_short_hash(low, high, key_bytes), .key_bytes = key_bytes};
+}
+
+/*
  * Makes room for key_count keys in all, so that adding up to that many does not grow the slots.
  * 0, FORKFOLD_E_MEMORY or FORKFOLD_E_LIMIT.
  *
@@ -102,6 +137,19 @@ int ff_table_reserve(struct ff_table *table, size_t key_count);
  * long, the keys too many, or the total would pass 64 bits); on failure the table is as it was.
  */
 int ff_table_add(struct ff_table *table, const void *key, size_t key_bytes, uint64_t amount);
+
+/* Fetches the slot where the search for a hash begins. */
+static inline void ff_table_prefetch(const struct ff_table *table, uint32_t hash)
+{
+    if (table->slots != NULL)
+        __builtin_prefetch(&table->slots[ff_slot_home(hash, table->slot_count)], 1);
+}
+
+/*
+ * Adds 1 to the sum of each of count short keys; as so many calls of ff_table_add.
+ * On failure the keys before the one that failed are added.
+ */
+int ff_table_add_short_keys(struct ff_table *table, const struct ff_short_key *keys, size_t count);
 
 /*
  * Adds the sums of slot_count slots, empty ones allowed, whose long keys lie in heap.

@@ -19,6 +19,7 @@
 #include <forkfold/error.h>
 
 #include "jobs/unicode_tables.h"
+#include "jobs/word_scan.h"
 
 /* Under both rules one unit makes at most this much of a key. */
 enum { UNIT_KEY_BYTES_MAX = FF_LOWER_BYTES_MAX };
@@ -234,16 +235,46 @@ static int end_token(struct ff_word_kernel *kernel, struct ff_table *table)
     return code;
 }
 
+const struct ff_scan_variant *ff_scan_variants(size_t *count)
+{
+    static const struct ff_scan_variant variants[] = {
+#if defined(__x86_64__)
+        {"avx512", ff_word_scan_avx512},
+        {"avx2", ff_word_scan_avx2},
+#endif
+        {"generic", ff_word_scan_generic}
+    };
+    size_t all = sizeof(variants) / sizeof(variants[0]);
+    size_t first = 0;
+
+#if defined(__x86_64__)
+    /* The very instructions that meson.build lets the compiler use. */
+    __builtin_cpu_init();
+    if (!__builtin_cpu_supports("avx512f") || !__builtin_cpu_supports("avx512bw"))
+        first = 1;
+    if (!__builtin_cpu_supports("avx2") || !__builtin_cpu_supports("bmi") ||
+        !__builtin_cpu_supports("bmi2"))
+        first = 2;
+#endif
+    *count = all - first;
+    return variants + first;
+}
+
 void ff_word_kernel_init(struct ff_word_kernel *kernel, enum forkfold_word_rule rule,
                          enum forkfold_invalid invalid)
 {
-    *kernel = (struct ff_word_kernel){.rule = rule, .invalid = invalid};
+    size_t count;
+
+    *kernel = (struct ff_word_kernel){
+        .rule = rule, .invalid = invalid, .variant = ff_scan_variants(&count)};
 }
 
 void ff_word_kernel_free(struct ff_word_kernel *kernel)
 {
     free(kernel->key);
-    ff_word_kernel_init(kernel, kernel->rule, kernel->invalid);
+    kernel->key = NULL;
+    kernel->key_size = 0;
+    drop_token(kernel);
 }
 
 void ff_word_kernel_start(struct ff_word_kernel *kernel, bool inside_token)
@@ -260,9 +291,20 @@ int ff_word_kernel_feed(struct ff_word_kernel *kernel, struct ff_table *table,
                         struct ff_utf8_error *bad)
 {
     struct input input = {.bytes = bytes, .count = count, .last = last};
+    size_t scan_from = 0; /* where the scan stopped, something needs the walk */
     int end = WALK_EDGE;
 
     while (end == WALK_EDGE) {
+        if (!kernel->in_token && input.taken >= scan_from) {
+            size_t taken;
+
+            end = kernel->variant->scan(kernel, table, bytes + input.taken, count - input.taken,
+                                        &taken);
+            if (end < 0)
+                break;
+            input.taken += taken;
+            scan_from = input.taken + FF_SCAN_CHUNK_BYTES;
+        }
         if (kernel->in_token && !kernel->skipping)
             end = take_token(kernel, &input);
         else
@@ -301,6 +343,17 @@ int ff_word_kernel_finish(struct ff_word_kernel *kernel, struct ff_table *table,
     *ended = !kernel->in_token;
     *consumed = input.taken;
     return 0;
+}
+
+int ff_word_kernel_count_token(struct ff_word_kernel *kernel, struct ff_table *table,
+                               const unsigned char *bytes, size_t count)
+{
+    struct input input = {.bytes = bytes, .count = count, .last = true};
+    int end;
+
+    kernel->in_token = true;
+    end = take_token(kernel, &input);
+    return end < 0 ? end : end_token(kernel, table);
 }
 
 int ff_word_kernel_end(struct ff_word_kernel *kernel, struct ff_table *table)

@@ -20,15 +20,29 @@
 #include "files/utf8.h"
 #include "flow/table.h"
 
+struct ff_word_kernel;
+
+/* One way to do the fast path (word_scan.h). */
+struct ff_scan_variant {
+    const char *name; /* "avx512", "avx2", "generic" */
+    int (*scan)(struct ff_word_kernel *kernel, struct ff_table *table, const unsigned char *bytes,
+                size_t count, size_t *taken);
+};
+
+/* Those that this CPU can run, the fastest first, "generic" last.  Static storage. */
+const struct ff_scan_variant *ff_scan_variants(size_t *count);
+
 /* Returned by feed, beside 0 and negative codes, when strict input is ill-formed. */
 enum { FF_WORDS_ILL_FORMED = 1 };
 
 struct ff_word_kernel {
     enum forkfold_word_rule rule;
     enum forkfold_invalid invalid;
-    bool in_token; /* the last unit was not white space */
-    bool skipping; /* the token in progress belongs to somebody else */
-    char *key;     /* the token in progress, already filtered and lower-cased */
+    const struct ff_scan_variant *variant; /* of the fast path */
+    bool is_validated; /* the caller vouches that all bytes are well-formed; false at first */
+    bool in_token;     /* the last unit was not white space */
+    bool skipping;     /* the token in progress belongs to somebody else */
+    char *key;         /* the token in progress, already filtered and lower-cased */
     size_t key_used;
     size_t key_size;
 };
@@ -67,6 +81,10 @@ int ff_word_kernel_feed(struct ff_word_kernel *kernel, struct ff_table *table,
 int ff_word_kernel_finish(struct ff_word_kernel *kernel, struct ff_table *table,
                           const unsigned char *bytes, size_t count, bool last, size_t *consumed,
                           bool *ended);
+
+/* Counts one whole token of well-formed text, between texts or inside one. */
+int ff_word_kernel_count_token(struct ff_word_kernel *kernel, struct ff_table *table,
+                               const unsigned char *bytes, size_t count);
 
 /* The text is over: counts the token in progress, if any.  Fails as feed does. */
 int ff_word_kernel_end(struct ff_word_kernel *kernel, struct ff_table *table);

@@ -291,9 +291,55 @@ static void failed_merge_leaves_a_usable_table(void **state)
     free_random_keys(&set);
 }
 
+static struct ff_short_key short_key_of(const char *key, size_t key_bytes)
+{
+    uint64_t words[2] = {UINT64_MAX, UINT64_MAX}; /* what lies behind the key must not matter */
+
+    memcpy(words, key, key_bytes);
+    return ff_short_key(words[0], words[1], (uint32_t)key_bytes);
+}
+
+/* Keys of 1 to 16 bytes, NULs among them, half of them met before: as one by one. */
+static void short_keys_in_batches_are_the_same_as_one_by_one(void **state)
+{
+    enum { BATCH = 100, BATCHES = 500 };
+    struct ff_table batched = {0};
+    struct ff_table single = {0};
+
+    (void)state;
+    for (int batch = 0; batch < BATCHES; batch++) {
+        struct ff_short_key keys[BATCH];
+
+        for (int i = 0; i < BATCH; i++) {
+            char bytes[FF_KEY_INLINE] = {0};
+            size_t key_bytes = 1 + random_below(FF_KEY_INLINE);
+
+            for (size_t at = 0; at < key_bytes; at++)
+                bytes[at] = (char)random_below(key_bytes < 3 ? 256 : 3);
+            keys[i] = short_key_of(bytes, key_bytes);
+            assert_int_equal(keys[i].hash, ff_key_hash(bytes, key_bytes) >> 32);
+            assert_int_equal(ff_table_add(&single, bytes, key_bytes, 1), 0);
+        }
+        assert_int_equal(ff_table_add_short_keys(&batched, keys, BATCH), 0);
+    }
+    assert_int_equal(batched.used, single.used);
+    assert_int_equal(batched.total, single.total);
+    for (size_t i = 0; i < single.slot_count; i++) {
+        const struct ff_slot *slot = &single.slots[i];
+
+        if (slot->count != 0)
+            assert_int_equal(
+                ff_table_get(&batched, ff_slot_key(slot, single.heap), slot->key_bytes),
+                slot->count);
+    }
+    ff_table_free(&batched);
+    ff_table_free(&single);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(short_keys_in_batches_are_the_same_as_one_by_one),
         cmocka_unit_test(empty_table_holds_no_key_and_no_memory),
         cmocka_unit_test(sums_equal_those_of_a_naive_reference),
         cmocka_unit_test(keys_are_told_apart_by_length_and_nul_bytes),

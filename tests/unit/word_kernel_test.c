@@ -16,7 +16,7 @@
 #include "jobs/word_kernel.h"
 #include "random_keys.h"
 
-enum { ROUNDS = 20000, PIECES_MAX = 6, TEXT_BYTES_MAX = 4096 };
+enum { ROUNDS = 20000, PIECES_MAX = 6, TEXT_BYTES_MAX = 40000 };
 
 #define NO_ERROR SIZE_MAX
 
@@ -30,10 +30,16 @@ struct counter {
     struct ff_table table;
 };
 
+/* Every counter uses another variant of the fast path than the one before. */
 static void open_counter(struct counter *counter, enum forkfold_word_rule rule,
                          enum forkfold_invalid invalid)
 {
+    static size_t opened;
+    size_t count;
+    const struct ff_scan_variant *variants = ff_scan_variants(&count);
+
     ff_word_kernel_init(&counter->kernel, rule, invalid);
+    counter->kernel.variant = &variants[opened++ % count];
     ff_table_init(&counter->table);
     ff_word_kernel_start(&counter->kernel, false);
 }
@@ -172,15 +178,46 @@ static void append_scalar(struct text *text, uint32_t code_point)
         append(text, bytes, ff_unicode_encode(code_point, bytes));
 }
 
-/* Text in which every kind of character is near every other; ill-formed where that is allowed. */
+/*
+ * Text in which every kind of character is near every other; ill-formed where
+ * that is allowed.  Some texts are longer than several chunks of the fast path.
+ */
 static struct text make_text(bool ill_formed)
 {
-    static const char *const parts[] = {
-        " ",      " ",      "\n",     "\xC2\x85", "\u00A0", "\u2028", "\u3000",     "a",
-        "B",      "Word",   "x",      "7",        "-",      "\u0130", "\u0307",     "\u212A",
-        "\u023A", "\u03A3", "\u2160", "\u200B",   "\uFEFF", "\u4E2D", "\U00010400", "\U0001F600"};
+    static const char *const parts[] = {" ",
+                                        " ",
+                                        "\n",
+                                        "\xC2\x85",
+                                        "\u00A0",
+                                        "\u2028",
+                                        "\u3000",
+                                        "a",
+                                        "B",
+                                        "Word",
+                                        "x",
+                                        "7",
+                                        "-",
+                                        "\u0130",
+                                        "\u0307",
+                                        "\u212A",
+                                        "\u023A",
+                                        "\u03A3",
+                                        "\u2160",
+                                        "\u200B",
+                                        "\uFEFF",
+                                        "\u4E2D",
+                                        "\U00010400",
+                                        "\U0001F600",
+                                        "don't",
+                                        "(end). ",
+                                        "e.g. ",
+                                        "well-known",
+                                        "Sixteen-letters ",
+                                        "abcdefghijklmnop ",
+                                        "\x1C",
+                                        "abcdefghijklmnopq "};
     struct text text = {0};
-    size_t steps = random_below(120);
+    size_t steps = random_below(random_below(20) == 0 ? 12000 : 120);
 
     for (size_t i = 0; i < steps; i++) {
         size_t kind = random_below(100);

@@ -1,0 +1,153 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What kinds of bytes a block of 64 holds, as words of bits: bit i speaks of
+ * byte i.  The vector instructions are those that the file which includes this
+ * is compiled for; all give the same bits.
+ */
+#ifndef FF_JOBS_BYTE_MASKS_H
+#define FF_JOBS_BYTE_MASKS_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#if defined(__SSE2__)
+#include <immintrin.h>
+#endif
+
+enum { FF_MASK_BYTES = 64 };
+
+struct ff_byte_masks {
+    uint64_t space;     /* ASCII white space: 09..0D, 1C..20 */
+    uint64_t letter;    /* A..Z, a..z */
+    uint64_t not_ascii; /* 80..FF */
+};
+
+/*
+ * "From low on, width more": as unsigned numbers x - low <= width.  SSE2 and
+ * AVX2 have no such comparison, but min(x, width) == x says the same.
+ */
+
+#if defined(__AVX512BW__)
+
+enum { FF_VECTOR_BYTES = 64 };
+
+static inline uint64_t ff_bytes_in_range(__m512i bytes, char low, char width)
+{
+    return _mm512_cmple_epu8_mask(_mm512_sub_epi8(bytes, _mm512_set1_epi8(low)),
+                                  _mm512_set1_epi8(width));
+}
+
+static inline struct ff_byte_masks ff_vector_masks(const unsigned char *bytes)
+{
+    __m512i vector = _mm512_loadu_si512(bytes);
+    __m512i lower = _mm512_or_si512(vector, _mm512_set1_epi8(0x20));
+
+    return (struct ff_byte_masks){.space = ff_bytes_in_range(vector, 0x09, 0x0D - 0x09) |
+                                           ff_bytes_in_range(vector, 0x1C, 0x20 - 0x1C),
+                                  .letter = ff_bytes_in_range(lower, 'a', 'z' - 'a'),
+                                  .not_ascii = _mm512_movepi8_mask(vector)};
+}
+
+#elif defined(__AVX2__)
+
+enum { FF_VECTOR_BYTES = 32 };
+
+static inline uint64_t ff_bytes_in_range(__m256i bytes, char low, char width)
+{
+    __m256i from_low = _mm256_sub_epi8(bytes, _mm256_set1_epi8(low));
+
+    return (uint32_t)_mm256_movemask_epi8(
+        _mm256_cmpeq_epi8(_mm256_min_epu8(from_low, _mm256_set1_epi8(width)), from_low));
+}
+
+static inline struct ff_byte_masks ff_vector_masks(const unsigned char *bytes)
+{
+    __m256i vector = _mm256_loadu_si256((const __m256i *)bytes);
+    __m256i lower = _mm256_or_si256(vector, _mm256_set1_epi8(0x20));
+
+    return (struct ff_byte_masks){.space = ff_bytes_in_range(vector, 0x09, 0x0D - 0x09) |
+                                           ff_bytes_in_range(vector, 0x1C, 0x20 - 0x1C),
+                                  .letter = ff_bytes_in_range(lower, 'a', 'z' - 'a'),
+                                  .not_ascii = (uint32_t)_mm256_movemask_epi8(vector)};
+}
+
+#elif defined(__SSE2__)
+
+enum { FF_VECTOR_BYTES = 16 };
+
+static inline uint64_t ff_bytes_in_range(__m128i bytes, char low, char width)
+{
+    __m128i from_low = _mm_sub_epi8(bytes, _mm_set1_epi8(low));
+
+    return (uint16_t)_mm_movemask_epi8(
+        _mm_cmpeq_epi8(_mm_min_epu8(from_low, _mm_set1_epi8(width)), from_low));
+}
+
+static inline struct ff_byte_masks ff_vector_masks(const unsigned char *bytes)
+{
+    __m128i vector = _mm_loadu_si128((const __m128i *)bytes);
+    __m128i lower = _mm_or_si128(vector, _mm_set1_epi8(0x20));
+
+    return (struct ff_byte_masks){.space = ff_bytes_in_range(vector, 0x09, 0x0D - 0x09) |
+                                           ff_bytes_in_range(vector, 0x1C, 0x20 - 0x1C),
+                                  .letter = ff_bytes_in_range(lower, 'a', 'z' - 'a'),
+                                  .not_ascii = (uint16_t)_mm_movemask_epi8(vector)};
+}
+
+#else
+
+enum { FF_VECTOR_BYTES = 8 };
+
+/*
+ * Eight bytes in a word.  The subtraction sets the top bit of each byte that is
+ * at least the limit; top bits of the input itself are kept out of it.
+ */
+static inline uint64_t ff_bytes_at_least(uint64_t low_bits, unsigned limit)
+{
+    return low_bits + UINT64_C(0x0101010101010101) * (128 - limit);
+}
+
+/* The eight top bits of a word as eight bits, the first byte's lowest. */
+static inline uint64_t ff_top_bits(uint64_t word)
+{
+    return ((word >> 7 & UINT64_C(0x0101010101010101)) * UINT64_C(0x0102040810204080)) >> 56;
+}
+
+static inline struct ff_byte_masks ff_vector_masks(const unsigned char *bytes)
+{
+    uint64_t word = 0;
+
+    for (unsigned i = 0; i < 8; i++)
+        word |= (uint64_t)bytes[i] << (8 * i);
+    uint64_t low = word & UINT64_C(0x7F7F7F7F7F7F7F7F);
+    uint64_t lower = low | UINT64_C(0x2020202020202020);
+    uint64_t spaces = (ff_bytes_at_least(low, 0x09) & ~ff_bytes_at_least(low, 0x0E)) |
+                      (ff_bytes_at_least(low, 0x1C) & ~ff_bytes_at_least(low, 0x21));
+    uint64_t letters = ff_bytes_at_least(lower, 'a') & ~ff_bytes_at_least(lower, 'z' + 1);
+
+    return (struct ff_byte_masks){.space = ff_top_bits(spaces & ~word),
+                                  .letter = ff_top_bits(letters & ~word),
+                                  .not_ascii = ff_top_bits(word)};
+}
+
+#endif
+
+/* Fills block_count masks from 64 * block_count bytes. */
+static inline void ff_classify_bytes(const unsigned char *bytes, size_t block_count,
+                                     struct ff_byte_masks *masks)
+{
+    for (size_t block = 0; block < block_count; block++) {
+        struct ff_byte_masks all = {0};
+
+        for (unsigned i = 0; i < FF_MASK_BYTES; i += FF_VECTOR_BYTES) {
+            struct ff_byte_masks part = ff_vector_masks(bytes + block * FF_MASK_BYTES + i);
+
+            all.space |= part.space << i;
+            all.letter |= part.letter << i;
+            all.not_ascii |= part.not_ascii << i;
+        }
+        masks[block] = all;
+    }
+}
+
+#endif
