@@ -43,8 +43,10 @@ enum poison { HARMLESS, KILL, SEGV, EXIT, FAIL, HANG, DEATH_AT_ATTACH, SECCOMP, 
 static struct script {
     _Atomic int poison;
     _Atomic uint64_t item;
-    _Atomic int times;   /* how often it still happens */
-    _Atomic int reached; /* eventfd to ring when a hanging item is reached, or 0 */
+    _Atomic int times;      /* how often it still happens */
+    _Atomic int reached;    /* eventfd to ring when a hanging item is reached, or 0 */
+    _Atomic int seal_every; /* items after which a worker seals, or 0 */
+    _Atomic int runs;       /* of items, in all */
 } * script;
 
 struct sum {
@@ -114,6 +116,7 @@ static int sum_run(void *state, uint64_t item, struct ff_item_failure *failure)
 {
     struct sum *sum = state;
 
+    script->runs++;
     if (script->poison == EVERY)
         raise(SIGKILL);
     if (script->item == item && script->poison != HARMLESS && script->times-- > 0) {
@@ -125,6 +128,8 @@ static int sum_run(void *state, uint64_t item, struct ff_item_failure *failure)
     }
     sum->total += item;
     sum->items++;
+    if (script->seal_every > 0 && (item + 1) % (uint64_t)script->seal_every == 0)
+        return FF_ITEM_SEAL_NOW;
     return FF_ITEM_DONE;
 }
 
@@ -309,6 +314,23 @@ static void item_that_kills_once_is_counted(void **state)
         assert_sums(pool, 100, 10);
         assert_int_equal(ff_call_counts(pool).deaths, 1);
         assert_int_equal(ff_call_counts(pool).retries, 1);
+    }
+    forkfold_pool_close(pool);
+}
+
+/* What a seal covers is not run again, however its worker ends later. */
+static void death_costs_what_was_done_since_the_last_seal(void **state)
+{
+    forkfold_pool *pool = open_pool(1);
+
+    (void)state;
+    for (uint64_t item = 5; item < 200; item += 13) {
+        memset(script, 0, sizeof(*script));
+        script->seal_every = 10;
+        plan(KILL, item, 1);
+        assert_sums(pool, 200, 1);
+        /* The killer, and those that were run after the last multiple of ten. */
+        assert_int_equal(script->runs, 200 + 1 + item % 10);
     }
     forkfold_pool_close(pool);
 }
@@ -870,6 +892,7 @@ int main(void)
         WITH_SCRIPT(short_calls_in_a_row_do_not_disturb_each_other),
         WITH_SCRIPT(item_that_kills_is_given_up_after_its_attempts),
         WITH_SCRIPT(item_that_kills_once_is_counted),
+        WITH_SCRIPT(death_costs_what_was_done_since_the_last_seal),
         WITH_SCRIPT(failed_item_is_an_answer_and_not_tried_again),
         WITH_SCRIPT(hanging_item_is_ended_by_its_timeout),
         WITH_SCRIPT(deadline_ends_the_call_and_the_pool_goes_on),
