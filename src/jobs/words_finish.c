@@ -292,7 +292,6 @@ static int collect_runs(struct ff_counting *counting, unsigned range_count)
     words->runs = calloc(range_count, sizeof(*words->runs));
     if (words->runs == NULL)
         return ff_error_set(&counting->pool->error, FORKFOLD_E_MEMORY, "no memory for the result");
-    words->run_count = range_count;
     if (ff_observe(&counting->pool->layout.supervisor->quarantined) != 0)
         return fail_folding(counting);
     for (unsigned slot = 0; slot < counting->pool->layout.workers; slot++) {

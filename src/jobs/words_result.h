@@ -13,7 +13,6 @@
 struct forkfold_words {
     forkfold_pool *pool;
     struct ff_run *runs; /* one per folded range, in the region */
-    size_t run_count;
     struct ff_merge merge;
     forkfold_failure *failures;
     size_t failure_count;

@@ -13,8 +13,8 @@
  * the supervisor's audit finds it (pool/supervisor.c).  A poster that dies
  * leaves every posted task complete.  The cursor is the one word that a wild
  * write in a worker can reach: claims beyond posted are refused, and what no
- * worker covered is found missing by the audit, so a wrong cursor costs time
- * and never a count.
+ * worker covered is found missing, by the audit if a worker died, otherwise by
+ * the driver, which then gives no result.  Never a wrong count.
  */
 #ifndef FF_MEMORY_BOARD_H
 #define FF_MEMORY_BOARD_H

@@ -73,7 +73,10 @@ struct ff_quarantine {
     struct ff_crash crash;
 };
 
-/* Writer: the supervisor. */
+/*
+ * Writer: the supervisor.  Between two calls, when it has published `finished`
+ * and has nothing to write, the driver zeroes the counts and resets the boards.
+ */
 struct ff_supervisor_shared {
     /*
      * closing: number of the newest call that workers must not join any more.

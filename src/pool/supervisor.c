@@ -96,7 +96,7 @@ static bool give_birth(struct supervisor *s, unsigned slot)
 /* With fewer workers the call goes on; without any it cannot. */
 static void retire(struct supervisor *s, unsigned slot, const char *why)
 {
-    s->slots[slot] = (struct slot){.retired = true};
+    s->slots[slot] = (struct slot){0};
     ff_release_assignment(s, slot);
     ff_layout_wake_workers(s->layout);
     if (s->active && ff_living(s) == 0)
@@ -237,9 +237,7 @@ static void begin_call(struct supervisor *s, uint64_t sequence)
     s->blame_count = 0;
     s->consumed_count = 0;
     s->oom_kills = ff_process_oom_kills();
-    for (unsigned i = 0; i < s->layout->workers; i++)
-        s->slots[i].retired = false;
-    populate(s);
+    populate(s); /* slots that were left empty in the last call get another chance */
 }
 
 static void check_timeouts(struct supervisor *s);

@@ -12,7 +12,6 @@
 struct slot {
     pid_t pid; /* 0 while nobody lives here */
     int pidfd;
-    bool retired;       /* not to be filled again in this call */
     bool killed;        /* the supervisor has sent SIGKILL itself */
     uint64_t condemned; /* item + 1 that was killed for its timeout, or 0 */
 };
