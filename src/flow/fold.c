@@ -4,10 +4,6 @@
  * with so few entries that the index which finds equal keys stays in the
  * processor's second-level cache.  Every partial is in hash order, so it is
  * read once from front to back, a piece for each block.
- *
- * The keys of a range are then sorted by their bytes, most significant first
- * and in place, where the first eight bytes are the count.  Its worst case is
- * linear in the bytes to compare, and it needs no memory.
  */
 #include "flow/fold.h"
 
@@ -23,13 +19,8 @@ enum { BLOCK_ENTRIES = 4096, BLOCK_ENTRIES_PER_PARTIAL = 4 };
 
 enum { INDEX_SLOTS_MIN = 64 };
 
-/* Up to so many entries are sorted by insertion. */
-enum { INSERTION_MAX = 24 };
-
 /* How far ahead of its use the merge asks for a key's memory. */
 enum { KEYS_AHEAD = 4 };
-
-enum { WORD_BYTES = sizeof(uint64_t), BUCKETS = 256 };
 
 /* A place of the index: a key of the block, by its number in the block's output plus one. */
 struct index_slot {
@@ -46,186 +37,6 @@ struct fold {
     size_t index_size; /* slots there is memory for */
     unsigned bits;     /* the block uses the first 2^bits of them */
 };
-
-int ff_entry_compare(const struct ff_entry *a, const struct ff_entry *b)
-{
-    uint64_t shared = a->key_bytes < b->key_bytes ? a->key_bytes : b->key_bytes;
-    int order;
-
-    if (a->count != b->count)
-        return a->count > b->count ? -1 : 1;
-    if (a->prefix != b->prefix)
-        return a->prefix < b->prefix ? -1 : 1;
-    if (shared > WORD_BYTES) {
-        order = memcmp(a->key + WORD_BYTES, b->key + WORD_BYTES, shared - WORD_BYTES);
-        if (order != 0)
-            return order;
-    }
-    return (a->key_bytes > b->key_bytes) - (a->key_bytes < b->key_bytes);
-}
-
-static void insertion_sort(struct ff_entry *entries, size_t count)
-{
-    for (size_t i = 1; i < count; i++) {
-        struct ff_entry entry = entries[i];
-        size_t place = i;
-
-        while (place > 0 && ff_entry_compare(&entry, &entries[place - 1]) < 0) {
-            entries[place] = entries[place - 1];
-            place--;
-        }
-        entries[place] = entry;
-    }
-}
-
-/* The first byte in which the sort words of the entries differ, or -1: 0 to 7 of the count, 8 to 15
- * of the prefix. */
-static int first_difference(const struct ff_entry *entries, size_t count)
-{
-    uint64_t counts = 0;
-    uint64_t prefixes = 0;
-
-    for (size_t i = 1; i < count; i++) {
-        counts |= entries[i].count ^ entries[0].count;
-        prefixes |= entries[i].prefix ^ entries[0].prefix;
-    }
-    if (counts != 0)
-        return __builtin_clzll(counts) / CHAR_BIT;
-    return prefixes != 0 ? WORD_BYTES + __builtin_clzll(prefixes) / CHAR_BIT : -1;
-}
-
-/* The byte of an entry's sort words: the higher count comes first, so its bytes are inverted. */
-static unsigned sort_byte(const struct ff_entry *entry, int byte)
-{
-    if (byte < WORD_BYTES)
-        return (unsigned char)(~entry->count >> (CHAR_BIT * (WORD_BYTES - 1 - byte)));
-    return (unsigned char)(entry->prefix >> (CHAR_BIT * (2 * WORD_BYTES - 1 - byte)));
-}
-
-/* Moves every entry into the bucket of its byte; ends receives where each bucket ends. */
-static void distribute(struct ff_entry *entries, size_t count, int byte, size_t ends[BUCKETS])
-{
-    size_t next[BUCKETS];
-    size_t start = 0;
-
-    memset(ends, 0, BUCKETS * sizeof(*ends));
-    for (size_t i = 0; i < count; i++)
-        ends[sort_byte(&entries[i], byte)]++;
-    for (unsigned bucket = 0; bucket < BUCKETS; bucket++) {
-        next[bucket] = start;
-        start += ends[bucket];
-        ends[bucket] = start;
-    }
-    for (unsigned bucket = 0; bucket < BUCKETS; bucket++) {
-        while (next[bucket] < ends[bucket]) {
-            struct ff_entry entry = entries[next[bucket]];
-            unsigned home = sort_byte(&entry, byte);
-
-            while (home != bucket) {
-                struct ff_entry displaced = entries[next[home]];
-
-                entries[next[home]++] = entry;
-                entry = displaced;
-                home = sort_byte(&entry, byte);
-            }
-            entries[next[bucket]++] = entry;
-        }
-    }
-}
-
-/*
- * For entries that agree in the key up to depth + 8 bytes: sorts those whose key
- * ends there to the front and gives the others their next 8 bytes as prefix.
- * Returns how many keys end; each has a length of its own, so they are few.
- */
-static size_t advance(struct ff_entry *entries, size_t count, size_t depth)
-{
-    size_t ended = 0;
-
-    for (size_t i = 0; i < count; i++) {
-        struct ff_entry entry = entries[i];
-
-        if (entry.key_bytes > depth + WORD_BYTES) {
-            size_t used = depth + WORD_BYTES;
-
-            entries[i].prefix = ff_key_prefix(entry.key + used, entry.key_bytes - used);
-        } else {
-            entries[i] = entries[ended];
-            entries[ended++] = entry;
-        }
-    }
-    insertion_sort(entries, ended);
-    return ended;
-}
-
-static void sort_entries(struct ff_entry *entries, size_t count, size_t depth);
-
-/*
- * Sorts every bucket but the largest; *first and the result say where that lies.  The caller goes
- * on with it in a loop, so each recursion at least halves the entries, and the stack stays small
- * however long the keys are.
- */
-static size_t sort_smaller_buckets(struct ff_entry *entries, const size_t ends[BUCKETS],
-                                   size_t depth, size_t *first)
-{
-    size_t start = 0;
-    size_t largest = 0;
-
-    *first = 0;
-    for (unsigned bucket = 0; bucket < BUCKETS; bucket++) {
-        size_t count = ends[bucket] - start;
-
-        if (count > largest) {
-            sort_entries(entries + *first, largest, depth);
-            *first = start;
-            largest = count;
-        } else {
-            sort_entries(entries + start, count, depth);
-        }
-        start = ends[bucket];
-    }
-    return largest;
-}
-
-/* Sorts entries that agree in count and prefix by the rest of the key, and gives the prefix back. */
-static void sort_tails(struct ff_entry *entries, size_t count)
-{
-    uint64_t prefix = entries[0].prefix;
-    size_t ended = advance(entries, count, 0);
-
-    sort_entries(entries + ended, count - ended, WORD_BYTES);
-    for (size_t i = ended; i < count; i++)
-        entries[i].prefix = prefix;
-}
-
-/*
- * Sorts by count and key.  While it sorts keys that agree in their first depth
- * bytes, their prefix field holds the 8 bytes behind; ff_entry_compare stays
- * right for them, for it only tells them apart earlier.
- */
-static void sort_entries(struct ff_entry *entries, size_t count, size_t depth)
-{
-    while (count > INSERTION_MAX) {
-        size_t ends[BUCKETS];
-        size_t skipped;
-        int byte = first_difference(entries, count);
-
-        if (byte >= 0) {
-            distribute(entries, count, byte, ends);
-            count = sort_smaller_buckets(entries, ends, depth, &skipped);
-            entries += skipped;
-        } else if (depth > 0) {
-            skipped = advance(entries, count, depth);
-            entries += skipped;
-            count -= skipped;
-            depth += WORD_BYTES;
-        } else {
-            sort_tails(entries, count);
-            return;
-        }
-    }
-    insertion_sort(entries, count);
-}
 
 static uint64_t range_start(unsigned range, unsigned range_count)
 {
@@ -302,19 +113,6 @@ static int fold_entry(struct fold *fold, const struct ff_entry *entry, uint32_t 
     return 0;
 }
 
-static struct ff_entry entry_of(const struct ff_partial *partial, const struct ff_slot *slot)
-{
-    const char *key = ff_partial_key(partial, slot);
-    bool is_inline = slot->key_bytes <= FF_KEY_INLINE;
-
-    return (struct ff_entry){
-        .count = slot->count,
-        .prefix = is_inline ? ff_key_prefix(key, sizeof(uint64_t)) : slot->key.far.prefix,
-        .key = key,
-        .key_bytes = slot->key_bytes,
-    };
-}
-
 /* Finds where the block ends in each partial; returns how many entries it has. */
 static size_t find_block(struct fold *fold, uint64_t end_hash)
 {
@@ -343,7 +141,7 @@ static int fold_block(struct fold *fold, uint64_t end_hash, struct ff_entry *out
         const struct ff_slot *slots = ff_partial_slots(partial);
 
         for (size_t i = fold->positions[p]; code == 0 && i < fold->ends[p]; i++) {
-            struct ff_entry entry = entry_of(partial, &slots[i]);
+            struct ff_entry entry = ff_entry_of(&slots[i], ff_partial_heap(partial));
 
             code = fold_entry(fold, &entry, slots[i].hash, out, count);
         }
@@ -407,7 +205,7 @@ int ff_fold_range(const struct ff_partial *const *partials, size_t partial_count
     code = fold_blocks(&fold, first, end, bound, out, &keys);
     if (code < 0)
         goto done;
-    sort_entries(out, keys, 0);
+    ff_entries_sort(out, keys, FF_BY_RANK);
     *count = keys;
 done:
     free(fold.index);
@@ -420,7 +218,7 @@ done:
 static bool run_before(const struct ff_merge *merge, unsigned a, unsigned b)
 {
     int order = ff_entry_compare(&merge->runs[a].entries[merge->positions[a]],
-                                 &merge->runs[b].entries[merge->positions[b]]);
+                                 &merge->runs[b].entries[merge->positions[b]], FF_BY_RANK);
 
     return order != 0 ? order < 0 : a < b;
 }

@@ -14,18 +14,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "flow/entry.h"
 #include "flow/partial.h"
-
-/* One folded key.  key points into one of the partials. */
-struct ff_entry {
-    uint64_t count;
-    uint64_t prefix; /* first 8 bytes of the key, big-endian, zero-padded: compares like the key */
-    const char *key;
-    uint64_t key_bytes;
-};
-
-/* Most frequent first, then by the bytes of the key: <0, 0 or >0. */
-int ff_entry_compare(const struct ff_entry *a, const struct ff_entry *b);
 
 /* How many entries the partials hold in the range: the most that ff_fold_range can write. */
 size_t ff_fold_range_bound(const struct ff_partial *const *partials, size_t partial_count,
@@ -33,7 +23,7 @@ size_t ff_fold_range_bound(const struct ff_partial *const *partials, size_t part
 
 /*
  * Folds one range into out, which has room for ff_fold_range_bound() entries,
- * ordered by ff_entry_compare; *count receives how many.  Range r of R holds the
+ * in the order of the result; *count receives how many.  Range r of R holds the
  * hashes from r * 2^32 / R up to (r + 1) * 2^32 / R.  0, FORKFOLD_E_MEMORY, or
  * FORKFOLD_E_LIMIT when a sum passes 64 bits or 2^30 entries share a hash.
  */

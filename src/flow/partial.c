@@ -9,12 +9,6 @@ enum { ALIGNMENT = 64 };
 
 static_assert(sizeof(struct ff_partial) == ALIGNMENT, "the slots start at a cache line");
 
-/* The heap of a partial whose header says how long its slots are. */
-static const char *partial_heap(const struct ff_partial *partial)
-{
-    return (const char *)(ff_partial_slots(partial) + partial->entry_count);
-}
-
 static int compare_slots(const struct ff_slot *a, const char *a_heap, const struct ff_slot *b,
                          const char *b_heap)
 {
@@ -143,7 +137,7 @@ bool ff_partial_is_sound(const struct ff_partial *partial, size_t room)
         return false;
 
     slots = ff_partial_slots(partial);
-    heap = partial_heap(partial);
+    heap = ff_partial_heap(partial);
     for (uint64_t i = 0; i < partial->entry_count; i++) {
         if (slots[i].count == 0 || __builtin_add_overflow(total, slots[i].count, &total))
             return false;
@@ -162,9 +156,9 @@ const struct ff_slot *ff_partial_slots(const struct ff_partial *partial)
     return (const struct ff_slot *)(partial + 1);
 }
 
-const char *ff_partial_key(const struct ff_partial *partial, const struct ff_slot *slot)
+const char *ff_partial_heap(const struct ff_partial *partial)
 {
-    return ff_slot_key(slot, partial_heap(partial));
+    return (const char *)(ff_partial_slots(partial) + partial->entry_count);
 }
 
 size_t ff_partial_lower_bound(const struct ff_partial *partial, uint64_t hash)
@@ -187,5 +181,5 @@ size_t ff_partial_lower_bound(const struct ff_partial *partial, uint64_t hash)
 int ff_partial_add_to(const struct ff_partial *partial, struct ff_table *into)
 {
     return ff_table_add_slots(into, ff_partial_slots(partial), partial->entry_count,
-                              partial_heap(partial));
+                              ff_partial_heap(partial));
 }

@@ -52,8 +52,8 @@ bool ff_partial_is_sound(const struct ff_partial *partial, size_t room);
 /* The entries, entry_count of them. */
 const struct ff_slot *ff_partial_slots(const struct ff_partial *partial);
 
-/* The bytes of the key of a slot of this partial. */
-const char *ff_partial_key(const struct ff_partial *partial, const struct ff_slot *slot);
+/* Where its long keys lie. */
+const char *ff_partial_heap(const struct ff_partial *partial);
 
 /* Index of the first entry whose hash is at least hash; entry_count if there is none. */
 size_t ff_partial_lower_bound(const struct ff_partial *partial, uint64_t hash);

@@ -21,9 +21,14 @@ void ff_table_init(struct ff_table *table)
 
 void ff_table_free(struct ff_table *table)
 {
+    struct ff_budget *budget = table->budget;
+
+    if (budget != NULL)
+        budget->used_bytes -= ff_table_bytes(table);
     free(table->slots);
     free(table->heap);
     ff_table_init(table);
+    table->budget = budget;
 }
 
 void ff_table_clear(struct ff_table *table)
@@ -125,18 +130,39 @@ static struct ff_slot *find_empty(struct ff_slot *slots, size_t slot_count, uint
     return &slots[i];
 }
 
-int ff_table_reserve(struct ff_table *table, size_t key_count)
+/* The slots that so many keys need, no fewer than there are; 0 when no table can have them. */
+static size_t slots_for(const struct ff_table *table, size_t key_count)
 {
     uint64_t slot_count = table->slot_count > 0 ? table->slot_count : SLOT_COUNT_MIN;
-    struct ff_slot *slots;
 
     while (slot_count <= FF_SLOT_COUNT_MAX && key_capacity(slot_count) < key_count)
         slot_count *= 2;
-    if (slot_count > FF_SLOT_COUNT_MAX)
-        return FORKFOLD_E_LIMIT;
+    return slot_count <= FF_SLOT_COUNT_MAX ? slot_count : 0;
+}
+
+/* The heap for so many more bytes, no smaller than it is; 0 when they pass all bounds. */
+static size_t heap_for(const struct ff_table *table, size_t more_bytes)
+{
+    size_t size = table->heap_size > 0 ? table->heap_size : HEAP_BYTES_MIN;
+    size_t needed;
+
+    if (more_bytes == 0)
+        return table->heap_size;
+    if (__builtin_add_overflow(table->heap_used, more_bytes, &needed))
+        return 0;
+    while (size < needed) {
+        if (__builtin_mul_overflow(size, 2, &size))
+            size = needed;
+    }
+    return size;
+}
+
+static int grow_slots(struct ff_table *table, size_t slot_count)
+{
+    struct ff_slot *slots;
+
     if (slot_count == table->slot_count)
         return 0;
-
     slots = calloc(slot_count, sizeof(*slots));
     if (!slots)
         return FORKFOLD_E_MEMORY;
@@ -150,20 +176,12 @@ int ff_table_reserve(struct ff_table *table, size_t key_count)
     return 0;
 }
 
-static int reserve_heap(struct ff_table *table, size_t key_bytes)
+static int grow_heap(struct ff_table *table, size_t size)
 {
-    size_t size = table->heap_size > 0 ? table->heap_size : HEAP_BYTES_MIN;
-    size_t needed;
     char *heap;
 
-    if (__builtin_add_overflow(table->heap_used, key_bytes, &needed))
-        return FORKFOLD_E_MEMORY;
-    if (needed <= table->heap_size)
+    if (size == table->heap_size)
         return 0;
-    while (size < needed) {
-        if (__builtin_mul_overflow(size, 2, &size))
-            size = needed;
-    }
     heap = realloc(table->heap, size);
     if (!heap)
         return FORKFOLD_E_MEMORY;
@@ -172,20 +190,70 @@ static int reserve_heap(struct ff_table *table, size_t key_bytes)
     return 0;
 }
 
+static int grow(struct ff_table *table, size_t slot_count, size_t heap_size)
+{
+    size_t before = ff_table_bytes(table);
+    int code = grow_slots(table, slot_count);
+
+    if (code == 0)
+        code = grow_heap(table, heap_size);
+    if (table->budget != NULL)
+        table->budget->used_bytes += ff_table_bytes(table) - before;
+    return code;
+}
+
+/* Whether the table has grown as far as it may: 1 when room was made instead, or what relieve() says. */
+static int relieve(const struct ff_table *table, size_t more_bytes)
+{
+    struct ff_budget *budget = table->budget;
+
+    if (budget == NULL || budget->used_bytes + more_bytes <= budget->limit_bytes)
+        return 0;
+    return budget->relieve(budget->context, table);
+}
+
+/* Room for more keys, whose long ones take more bytes of heap.  Afterwards the table may be empty. */
+static int make_room(struct ff_table *table, size_t more_keys, size_t more_heap_bytes)
+{
+    for (;;) {
+        size_t key_count;
+        size_t slot_count = __builtin_add_overflow(table->used, more_keys, &key_count)
+                                ? 0
+                                : slots_for(table, key_count);
+        size_t heap_size = heap_for(table, more_heap_bytes);
+        size_t bytes = slot_count * sizeof(*table->slots) + heap_size;
+        int relieved;
+
+        if (slot_count == 0)
+            return FORKFOLD_E_LIMIT;
+        if (more_heap_bytes > 0 && heap_size == 0)
+            return FORKFOLD_E_MEMORY;
+        if (bytes == ff_table_bytes(table))
+            return 0;
+        relieved = relieve(table, bytes - ff_table_bytes(table));
+        if (relieved < 0)
+            return relieved;
+        if (relieved == 0)
+            return grow(table, slot_count, heap_size);
+    }
+}
+
+int ff_table_reserve(struct ff_table *table, size_t key_count)
+{
+    return key_count > table->used ? make_room(table, key_count - table->used, 0) : 0;
+}
+
 /* All memory is there before anything changes, so a failure leaves the table as it was. */
 static int insert_key(struct ff_table *table, uint32_t hash, const char *key, size_t key_bytes,
                       uint64_t amount)
 {
+    size_t heap_bytes = key_bytes > FF_KEY_INLINE ? key_bytes : 0;
     struct ff_slot *slot;
-    int code;
 
-    if (table->used >= key_capacity(table->slot_count)) {
-        code = ff_table_reserve(table, table->used + 1);
-        if (code < 0)
-            return code;
-    }
-    if (key_bytes > FF_KEY_INLINE) {
-        code = reserve_heap(table, key_bytes);
+    if (table->used >= key_capacity(table->slot_count) ||
+        heap_bytes > table->heap_size - table->heap_used) {
+        int code = make_room(table, 1, heap_bytes);
+
         if (code < 0)
             return code;
     }
@@ -299,20 +367,34 @@ static size_t count_missing(const struct ff_table *table, const struct ff_slot *
     return missing;
 }
 
+/*
+ * Room for those of the slots that the table lacks.  Counting them costs one sequential pass, and
+ * only when the table may have to grow; room for the sum of both would often be twice what is needed.
+ */
+static int make_room_for_slots(struct ff_table *table, const struct ff_slot *slots,
+                               size_t slot_count, const char *heap)
+{
+    size_t used;
+    int code;
+
+    do {
+        if (slot_count <= key_capacity(table->slot_count) - table->used)
+            return 0;
+        used = table->used;
+        code = make_room(table, count_missing(table, slots, slot_count, heap), 0);
+        /* Emptied to make room, it lacks more of them. */
+    } while (code == 0 && table->used < used);
+    return code;
+}
+
 int ff_table_add_slots(struct ff_table *into, const struct ff_slot *slots, size_t slot_count,
                        const char *heap)
 {
-    int code;
+    /* The slots come in hash order: see ff_table_reserve. */
+    int code = make_room_for_slots(into, slots, slot_count, heap);
 
-    /* The slots come in hash order.  Counting first costs one sequential pass, and only when the
-     * table may have to grow; room for the sum of both would often be twice what is needed. */
-    if (slot_count > key_capacity(into->slot_count) - into->used) {
-        size_t missing = count_missing(into, slots, slot_count, heap);
-
-        code = ff_table_reserve(into, into->used + missing);
-        if (code < 0)
-            return code;
-    }
+    if (code < 0)
+        return code;
     for (size_t i = 0; i < slot_count; i++) {
         const struct ff_slot *slot = &slots[i];
 

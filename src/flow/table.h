@@ -41,8 +41,24 @@ struct ff_slot {
     } key;
 };
 
+struct ff_table;
+
+/*
+ * What the tables of one worker may take together.  A table that has to grow
+ * past the limit asks relieve() to make room: 1 when it has emptied a table, the growing one or
+ * another; 0 when there is none left to empty, and the table then grows all the same; or a
+ * negative code, which the adding call returns.
+ */
+struct ff_budget {
+    size_t limit_bytes;
+    size_t used_bytes; /* kept by the tables */
+    int (*relieve)(void *context, const struct ff_table *growing);
+    void *context;
+};
+
 struct ff_table {
-    struct ff_slot *slots; /* slot_count of them, a power of two; NULL while empty */
+    struct ff_budget *budget; /* borrowed; NULL = none */
+    struct ff_slot *slots;    /* slot_count of them, a power of two; NULL while empty */
     size_t slot_count;
     size_t used;    /* slots that hold a key */
     uint64_t total; /* sum of all counts */
@@ -50,6 +66,12 @@ struct ff_table {
     size_t heap_used;
     size_t heap_size;
 };
+
+/* What the table holds of the system's memory. */
+static inline size_t ff_table_bytes(const struct ff_table *table)
+{
+    return table->slot_count * sizeof(struct ff_slot) + table->heap_size;
+}
 
 /* The first 8 bytes of a key, zero-padded, as a number that compares as they do. */
 static inline uint64_t ff_key_prefix(const char *key, size_t key_bytes)
@@ -76,10 +98,10 @@ static inline size_t ff_slot_home(uint32_t hash, size_t slot_count)
     return (size_t)(((uint64_t)hash * slot_count) >> 32);
 }
 
-/* An empty table holds no memory; {0} is an empty table. */
+/* An empty table holds no memory; {0} is one.  A budget is set after it, and stays. */
 void ff_table_init(struct ff_table *table);
 
-/* Frees the memory; the table is empty and usable afterwards. */
+/* Frees the memory; the table is empty and usable afterwards, on the same budget. */
 void ff_table_free(struct ff_table *table);
 
 /* Forgets the keys and keeps the memory. */
@@ -125,7 +147,7 @@ static inline struct ff_short_key ff_short_key(uint64_t low, uint64_t high, uint
 
 /*
  * Makes room for key_count keys in all, so that adding up to that many does not grow the slots.
- * 0, FORKFOLD_E_MEMORY or FORKFOLD_E_LIMIT.
+ * 0, FORKFOLD_E_MEMORY, FORKFOLD_E_LIMIT, or what the budget's relieve() says.
  *
  * Whoever adds keys in hash order must reserve first: they would crowd into the first slots of a
  * table that is too small, and each would walk past all the others.
@@ -134,7 +156,8 @@ int ff_table_reserve(struct ff_table *table, size_t key_count);
 
 /*
  * Adds amount (> 0) to the key's sum.  0, FORKFOLD_E_MEMORY or FORKFOLD_E_LIMIT (the key is too
- * long, the keys too many, or the total would pass 64 bits); on failure the table is as it was.
+ * long, the keys too many, or the total would pass 64 bits), or what the budget's relieve() says;
+ * on failure the table is as it was.
  */
 int ff_table_add(struct ff_table *table, const void *key, size_t key_bytes, uint64_t amount);
 
