@@ -30,7 +30,8 @@ enum forkfold_error {
     FORKFOLD_E_CRASH_LOOP = -10, /* workers died over and over without any progress */
     FORKFOLD_E_SUPERVISOR = -11, /* the supervisor died; the pool can only be closed */
     FORKFOLD_E_DAMAGED = -12,    /* a partial failed its checks; the result would be wrong */
-    FORKFOLD_E_LIMIT = -13       /* a fixed limit was reached; the message names it */
+    FORKFOLD_E_LIMIT = -13,      /* a fixed limit was reached; the message names it */
+    FORKFOLD_E_SPILL = -14       /* what left memory could not be written to disk, or read again */
 };
 
 /*

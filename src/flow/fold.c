@@ -19,9 +19,6 @@ enum { BLOCK_ENTRIES = 4096, BLOCK_ENTRIES_PER_PARTIAL = 4 };
 
 enum { INDEX_SLOTS_MIN = 64 };
 
-/* How far ahead of its use the merge asks for a key's memory. */
-enum { KEYS_AHEAD = 4 };
-
 /* A place of the index: a key of the block, by its number in the block's output plus one. */
 struct index_slot {
     uint32_t hash;
@@ -212,90 +209,4 @@ done:
     free(fold.ends);
     free(fold.positions);
     return code;
-}
-
-/* Whether run a is to be read before run b; both have entries left. */
-static bool run_before(const struct ff_merge *merge, unsigned a, unsigned b)
-{
-    int order = ff_entry_compare(&merge->runs[a].entries[merge->positions[a]],
-                                 &merge->runs[b].entries[merge->positions[b]], FF_BY_RANK);
-
-    return order != 0 ? order < 0 : a < b;
-}
-
-static void sift_down(struct ff_merge *merge, size_t place)
-{
-    unsigned run = merge->heap[place];
-
-    for (;;) {
-        size_t child = 2 * place + 1;
-
-        if (child >= merge->heap_count)
-            break;
-        if (child + 1 < merge->heap_count &&
-            run_before(merge, merge->heap[child + 1], merge->heap[child]))
-            child++;
-        if (run_before(merge, run, merge->heap[child]))
-            break;
-        merge->heap[place] = merge->heap[child];
-        place = child;
-    }
-    merge->heap[place] = run;
-}
-
-int ff_merge_init(struct ff_merge *merge, const struct ff_run *runs, size_t run_count)
-{
-    struct ff_merge made = {.runs = runs, .run_count = run_count};
-
-    if (run_count > UINT_MAX)
-        return FORKFOLD_E_LIMIT;
-    if (run_count > 0) {
-        made.positions = calloc(run_count, sizeof(*made.positions));
-        made.heap = calloc(run_count, sizeof(*made.heap));
-        if (!made.positions || !made.heap) {
-            ff_merge_free(&made);
-            return FORKFOLD_E_MEMORY;
-        }
-    }
-    ff_merge_rewind(&made);
-    *merge = made;
-    return 0;
-}
-
-void ff_merge_rewind(struct ff_merge *merge)
-{
-    merge->heap_count = 0;
-    for (size_t run = 0; run < merge->run_count; run++) {
-        merge->positions[run] = 0;
-        if (merge->runs[run].count > 0)
-            merge->heap[merge->heap_count++] = (unsigned)run;
-    }
-    for (size_t place = merge->heap_count / 2; place-- > 0;)
-        sift_down(merge, place);
-}
-
-const struct ff_entry *ff_merge_next(struct ff_merge *merge)
-{
-    const struct ff_entry *entry;
-    unsigned run;
-
-    if (merge->heap_count == 0)
-        return NULL;
-    run = merge->heap[0];
-    entry = &merge->runs[run].entries[merge->positions[run]++];
-    /* Keys lie all over the partials; the run's later ones are fetched while others are read. */
-    if (merge->runs[run].count - merge->positions[run] > KEYS_AHEAD)
-        __builtin_prefetch(entry[KEYS_AHEAD].key);
-    if (merge->positions[run] == merge->runs[run].count)
-        merge->heap[0] = merge->heap[--merge->heap_count];
-    if (merge->heap_count > 0)
-        sift_down(merge, 0);
-    return entry;
-}
-
-void ff_merge_free(struct ff_merge *merge)
-{
-    free(merge->positions);
-    free(merge->heap);
-    *merge = (struct ff_merge){0};
 }

@@ -8,6 +8,7 @@
 #define FF_JOBS_WORDS_FOLD_H
 
 #include "flow/fold.h"
+#include "flow/merge.h"
 #include "pool/job.h"
 
 extern const struct ff_job ff_words_fold_job;

@@ -5,7 +5,7 @@
 
 #include <forkfold/words.h>
 
-#include "flow/fold.h"
+#include "flow/merge.h"
 #include "jobs/words_input.h"
 #include "pool/backtrace.h"
 #include "pool/call.h"

@@ -51,6 +51,8 @@ const char *forkfold_strerror(int code)
         return "partial is damaged";
     case FORKFOLD_E_LIMIT:
         return "limit reached";
+    case FORKFOLD_E_SPILL:
+        return "what left memory cannot be written to disk or read again";
     default:
         return "unknown error";
     }

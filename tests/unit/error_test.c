@@ -29,7 +29,7 @@ static void null_error_still_returns_the_code(void **state)
 static void every_code_has_a_phrase(void **state)
 {
     (void)state;
-    for (int code = FORKFOLD_E_LIMIT; code <= 0; code++)
+    for (int code = FORKFOLD_E_SPILL; code <= 0; code++)
         assert_string_not_equal(forkfold_strerror(code), "unknown error");
     assert_string_equal(forkfold_strerror(1), "unknown error");
 }

@@ -13,6 +13,7 @@
 
 #include "failing_alloc.h"
 #include "flow/fold.h"
+#include "flow/merge.h"
 #include "random_keys.h"
 
 enum { RANGES_MAX = 64 };

@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Reading several sorted sequences as one: folded ranges in memory, or partials in files.
+ */
+#ifndef FF_FLOW_MERGE_H
+#define FF_FLOW_MERGE_H
+
+#include <stddef.h>
+
+#include "flow/entry.h"
+#include "flow/partial_file.h"
+
+/* Sources by the order of their heads, the next entry of each; ties by their number. */
+struct ff_heap {
+    const struct ff_entry **heads; /* of all sources; only those in the heap are looked at */
+    unsigned *sources;
+    size_t count;
+    enum ff_order order;
+};
+
+/* ---- Runs in memory ------------------------------------------------------ */
+
+/* One folded range, in the order of the result. */
+struct ff_run {
+    const struct ff_entry *entries;
+    size_t count;
+};
+
+struct ff_merge {
+    const struct ff_run *runs; /* borrowed until ff_merge_free */
+    size_t run_count;
+    struct ff_heap heap;
+};
+
+/* 0, FORKFOLD_E_MEMORY, or FORKFOLD_E_LIMIT for more than UINT_MAX runs. */
+int ff_merge_init(struct ff_merge *merge, const struct ff_run *runs, size_t run_count);
+const struct ff_entry *ff_merge_next(struct ff_merge *merge); /* NULL at the end */
+void ff_merge_rewind(struct ff_merge *merge);                 /* to the first entry */
+void ff_merge_free(struct ff_merge *merge);                   /* {0} is allowed */
+
+/* ---- Partials in files --------------------------------------------------- */
+
+struct ff_file_merge {
+    struct ff_partial_reader *readers; /* borrowed, one per source */
+    struct ff_heap heap;
+    struct ff_byte_buffer key; /* of the entry that was returned last */
+    size_t failed;             /* after a negative code: the reader it came from */
+};
+
+/*
+ * Begins with the next entry of each reader; all have the same order.  0, FORKFOLD_E_MEMORY,
+ * FORKFOLD_E_LIMIT, or what reading says; then and later, the merge is to be closed all the same.
+ */
+int ff_file_merge_open(struct ff_file_merge *merge, struct ff_partial_reader *readers, size_t count,
+                       enum ff_order order);
+
+/*
+ * 1 with the next entry, whose key is valid until the next call; 0 at the end; or a negative code
+ * as ff_file_merge_open, FORKFOLD_E_LIMIT when a sum passes 64 bits.  By key, equal keys are one entry
+ * with the sum of their counts; by rank, keys occur once.
+ */
+int ff_file_merge_next(struct ff_file_merge *merge, struct ff_entry *entry);
+
+void ff_file_merge_close(struct ff_file_merge *merge); /* {0} is allowed */
+
+#endif
