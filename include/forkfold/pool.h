@@ -28,9 +28,12 @@ extern "C" {
 typedef struct forkfold_pool forkfold_pool;
 
 typedef struct forkfold_pool_options {
-    size_t size;          /* sizeof(struct forkfold_pool_options), or 0 for "as compiled" */
-    unsigned workers;     /* processes; 0 = forkfold_available_cpus() */
-    int keep_fd_plus_one; /* a descriptor (plus one) that workers keep open; 0 = none */
+    size_t size;           /* sizeof(struct forkfold_pool_options), or 0 for "as compiled" */
+    unsigned workers;      /* processes; 0 = forkfold_available_cpus() */
+    int keep_fd_plus_one;  /* a descriptor (plus one) that workers keep open; 0 = none */
+    uint64_t memory_bytes; /* what counts may take in all workers together; 0 = a quarter of what is
+                              available when a call begins.  Past it they go to spill_folder. */
+    const char *spill_folder; /* NULL = $TMPDIR, or /var/tmp without it; copied */
 } forkfold_pool_options;
 
 /*

@@ -82,6 +82,7 @@ typedef struct forkfold_words_totals {
     uint64_t retries;
     uint64_t deaths;
     uint64_t elapsed_ns;
+    uint64_t bytes_spilled; /* written to disk because memory did not hold it */
 } forkfold_words_totals;
 
 /*
@@ -103,8 +104,10 @@ FORKFOLD_API const forkfold_words_totals *forkfold_words_get_totals(const forkfo
 
 /*
  * The words, most frequent first, ties in byte order of the key.  next()
- * returns 1 and fills *word, or 0 at the end; the key lives as long as the
- * result.  rewind() starts over.
+ * returns 1 and fills *word, whose key lives until the next call; 0 at the end;
+ * or a negative code, with forkfold_pool_message(), when what had been spilled
+ * to disk cannot be read again: FORKFOLD_E_SPILL, FORKFOLD_E_DAMAGED, FORKFOLD_E_MEMORY.
+ * rewind() starts over.
  */
 FORKFOLD_API int forkfold_words_next(forkfold_words *words, forkfold_word *word);
 FORKFOLD_API void forkfold_words_rewind(forkfold_words *words);

@@ -6,7 +6,10 @@
  * posts tasks as it finds files, so that workers count while it still looks.
  * A second call folds what they sealed (words_finish.c).
  */
+#include <stdio.h>
 #include <stdlib.h>
+
+#include <forkfold/version.h>
 
 #include "jobs/words_counting.h"
 #include "jobs/words_job.h"
@@ -247,6 +250,28 @@ static int count(struct ff_counting *counting)
 
 /* ---- The whole ----------------------------------------------------------- */
 
+/*
+ * What the tables of one worker may take.  Beside a full table lie two seals of it, and a sorted
+ * list of its keys while it is spilled; and a seal must fit its buffer.
+ */
+static uint64_t table_bytes(const struct ff_counting *counting)
+{
+    uint64_t share = counting->memory_bytes / counting->pool->layout.workers;
+    uint64_t buffer = counting->pool->layout.segments[0].buffers[0][0].bytes;
+
+    return share / 3 < buffer / 4 * 3 ? share / 3 : buffer / 4 * 3;
+}
+
+/* Partials of different questions must not be folded together. */
+static uint64_t fingerprint_of(const forkfold_words_options *options)
+{
+    char job[128];
+    int length = snprintf(job, sizeof(job), "words rule=%d invalid=%d unicode=%s",
+                          (int)options->rule, (int)options->invalid, forkfold_unicode_version());
+
+    return ff_key_hash(job, (size_t)length);
+}
+
 static int open_counting(struct ff_counting *counting)
 {
     const forkfold_words_options *options = counting->options;
@@ -267,10 +292,13 @@ static int open_counting(struct ff_counting *counting)
     counting->seals_seen = calloc(pool->layout.workers, sizeof(*counting->seals_seen));
     if (counting->seals_seen == NULL)
         return ff_error_set(&pool->error, FORKFOLD_E_MEMORY, "no memory for the result");
+    counting->memory_bytes = ff_call_memory(pool);
     ff_words_input_open(&counting->input, &pool->layout.input);
     counting->input.context->rule = options->rule;
     counting->input.context->invalid = options->invalid;
     counting->input.context->stdin_fd = options->stdin_fd;
+    counting->input.context->table_bytes = table_bytes(counting);
+    counting->input.context->fingerprint = fingerprint_of(options);
     counting->input.context->split_bytes =
         options->split_bytes > 0 ? options->split_bytes : SPLIT_BYTES_DEFAULT;
     counting->started_ns = ff_clock_ns();

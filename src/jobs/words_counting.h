@@ -3,7 +3,9 @@
 #ifndef FF_JOBS_WORDS_COUNTING_H
 #define FF_JOBS_WORDS_COUNTING_H
 
+#include "flow/partial.h"
 #include "jobs/words_result.h"
+#include "jobs/words_tally.h"
 
 enum { FF_ATTEMPTS_DEFAULT = 3, FF_MAX_DEATHS_DEFAULT = 10 };
 
@@ -15,6 +17,7 @@ struct ff_counting {
     struct ff_words_input input;
     struct forkfold_words *words;
     const struct ff_seal **seals; /* of the finished count, one per slot or NULL */
+    uint64_t memory_bytes;        /* what the counts of all workers may take */
     uint64_t started_ns;
     uint64_t deadline_at_ns;
     bool discovering;
@@ -25,6 +28,21 @@ struct ff_counting {
 
 /* words_split.c: decides about split files all of whose pieces are sealed. */
 void ff_words_decide_split_files(struct ff_counting *counting);
+
+/*
+ * words_call.c: one more call of the pool, on what the count has sealed: item_count items, a task
+ * each, none of which may fail.  0 or a negative code.
+ */
+int ff_words_run_call(struct ff_counting *counting, const struct ff_job *job, const void *context,
+                      uint64_t item_count);
+
+/*
+ * words_disk.c: folds partials in the region together with spilled ones into spilled partials
+ * in the order of the result, and opens those for reading.  0 or a negative code.
+ */
+int ff_words_fold_on_disk(struct ff_counting *counting, const struct ff_partial *const *partials,
+                          size_t partial_count, const struct ff_spilled *spilled,
+                          size_t spilled_count);
 
 /* words_finish.c: from a finished count to its result.  0 or a negative code. */
 int ff_words_finish(struct ff_counting *counting);

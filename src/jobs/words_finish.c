@@ -11,6 +11,7 @@
 #include "jobs/words_fold.h"
 #include "jobs/words_job.h"
 #include "platform/clock.h"
+#include "platform/file.h"
 
 enum {
     /* Entries below which cutting the fold into one more range does not pay. */
@@ -37,19 +38,42 @@ static bool is_partial_inside(const struct ff_seal *seal, uint64_t offset)
     return partial->magic == FF_PARTIAL_MAGIC && partial->bytes <= seal->payload_bytes - offset;
 }
 
+static bool is_spilled_inside(const struct ff_counting *counting, const struct ff_seal *seal,
+                              const struct ff_words_part *part)
+{
+    const struct ff_spilled *spilled;
+
+    if (part->spilled_offset % 64 != 0 || part->spilled_offset > seal->payload_bytes ||
+        part->spilled_count >
+            (seal->payload_bytes - part->spilled_offset) / sizeof(struct ff_spilled))
+        return false;
+    spilled = ff_words_seal_spilled(ff_seal_payload(seal), part);
+    for (uint64_t i = 0; i < part->spilled_count; i++)
+        if (spilled[i].slot >= counting->pool->layout.workers)
+            return false;
+    return true;
+}
+
+static bool is_part_plausible(const struct ff_counting *counting, const struct ff_seal *seal,
+                              const struct ff_words_part *part, bool is_first)
+{
+    if (is_first ? part->group != FF_GROUP_NONE : part->group >= counting->input.count)
+        return false;
+    return is_partial_inside(seal, part->offset) && is_spilled_inside(counting, seal, part);
+}
+
 static bool is_seal_plausible(const struct ff_counting *counting, const struct ff_seal *seal)
 {
     const struct ff_words_seal *words = ff_seal_payload(seal);
-    const struct ff_words_group *groups = ff_words_seal_groups(words);
 
     for (uint64_t i = 0; i < seal->failure_count; i++)
         if (ff_seal_failures(seal)[i].item >= counting->input.count)
             return false;
-    if (seal->payload_bytes < sizeof(*words) || !is_partial_inside(seal, words->main_offset) ||
-        words->group_count > (seal->payload_bytes - sizeof(*words)) / sizeof(*groups))
+    if (seal->payload_bytes < sizeof(*words) || words->part_count == 0 ||
+        words->part_count > (seal->payload_bytes - sizeof(*words)) / sizeof(words->parts[0]))
         return false;
-    for (uint64_t i = 0; i < words->group_count; i++)
-        if (groups[i].group >= counting->input.count || !is_partial_inside(seal, groups[i].offset))
+    for (uint64_t i = 0; i < words->part_count; i++)
+        if (!is_part_plausible(counting, seal, &words->parts[i], i == 0))
             return false;
     return true;
 }
@@ -153,38 +177,56 @@ static int gather_failures(struct ff_counting *counting, bool *failed_groups)
 
 /* ---- Folding ------------------------------------------------------------- */
 
-static size_t count_partials(const struct ff_counting *counting)
+/* What is to be folded: the first part of each seal, and those of split files that did not fail. */
+struct chosen {
+    const struct ff_partial **partials; /* in the region */
+    size_t partial_count;
+    struct ff_spilled *spilled;
+    size_t spilled_count;
+};
+
+static bool is_chosen(const struct ff_words_part *part, const bool *failed_groups)
 {
-    size_t partials = 0;
-
-    for (unsigned slot = 0; slot < counting->pool->layout.workers; slot++) {
-        if (counting->seals[slot] == NULL)
-            continue;
-        const struct ff_words_seal *seal = ff_seal_payload(counting->seals[slot]);
-
-        partials += 1 + seal->group_count;
-    }
-    return partials;
+    return part->group == FF_GROUP_NONE || !failed_groups[part->group];
 }
 
-/* The main partials, and those of split files that did not fail. */
-static int choose_partials(struct ff_counting *counting, const bool *failed_groups,
-                           struct ff_fold_context *fold)
+/* Calls take for every part that is to be folded. */
+static void for_each_chosen(const struct ff_counting *counting, const bool *failed_groups,
+                            struct chosen *chosen,
+                            void (*take)(struct chosen *chosen, const struct ff_words_seal *seal,
+                                         const struct ff_words_part *part))
+{
+    for (unsigned slot = 0; slot < counting->pool->layout.workers; slot++) {
+        const struct ff_words_seal *seal =
+            counting->seals[slot] != NULL ? ff_seal_payload(counting->seals[slot]) : NULL;
+
+        for (uint64_t i = 0; seal != NULL && i < seal->part_count; i++)
+            if (is_chosen(&seal->parts[i], failed_groups))
+                take(chosen, seal, &seal->parts[i]);
+    }
+}
+
+static void count_part(struct chosen *chosen, const struct ff_words_seal *seal,
+                       const struct ff_words_part *part)
+{
+    (void)seal;
+    chosen->partial_count++;
+    chosen->spilled_count += part->spilled_count;
+}
+
+static void take_part(struct chosen *chosen, const struct ff_words_seal *seal,
+                      const struct ff_words_part *part)
+{
+    chosen->partials[chosen->partial_count++] = ff_words_seal_partial(seal, part);
+    for (uint64_t i = 0; i < part->spilled_count; i++)
+        chosen->spilled[chosen->spilled_count++] = ff_words_seal_spilled(seal, part)[i];
+}
+
+/* A file that had been found good, and was counted with the rest, must not turn bad. */
+static int check_decisions(struct ff_counting *counting, const bool *failed_groups)
 {
     const struct ff_input *inputs = counting->input.context->inputs;
 
-    for (unsigned slot = 0; slot < counting->pool->layout.workers; slot++) {
-        if (counting->seals[slot] == NULL)
-            continue;
-        const struct ff_words_seal *seal = ff_seal_payload(counting->seals[slot]);
-        const struct ff_words_group *groups = ff_words_seal_groups(seal);
-
-        fold->partials[fold->partial_count++] = ff_words_seal_main(seal);
-        for (uint64_t i = 0; i < seal->group_count; i++)
-            if (!failed_groups[groups[i].group])
-                fold->partials[fold->partial_count++] = ff_words_seal_partial(seal, &groups[i]);
-    }
-    /* A file that had been found good, and was counted with the rest, must not turn bad. */
     for (uint64_t item = 0; item < counting->input.count; item += inputs[item].pieces)
         if (ff_peer_get(&inputs[item].state) == FF_GROUP_GOOD && failed_groups[item])
             return ff_error_set(&counting->pool->error, FORKFOLD_E_DAMAGED,
@@ -194,50 +236,51 @@ static int choose_partials(struct ff_counting *counting, const bool *failed_grou
     return 0;
 }
 
-static unsigned ranges_for(const struct ff_counting *counting, const struct ff_fold_context *fold)
+/* Into the input area, where the workers can read the lists. */
+static int choose(struct ff_counting *counting, const bool *failed_groups, struct chosen *chosen)
+{
+    *chosen = (struct chosen){0};
+    for_each_chosen(counting, failed_groups, chosen, count_part);
+    chosen->partials =
+        ff_words_input_reserve(&counting->input, counting->pool,
+                               chosen->partial_count * sizeof(const struct ff_partial *));
+    chosen->spilled = ff_words_input_reserve(&counting->input, counting->pool,
+                                             chosen->spilled_count * sizeof(*chosen->spilled));
+    if (chosen->partials == NULL || chosen->spilled == NULL)
+        return counting->pool->error.code;
+    chosen->partial_count = chosen->spilled_count = 0;
+    for_each_chosen(counting, failed_groups, chosen, take_part);
+    return check_decisions(counting, failed_groups);
+}
+
+static uint64_t count_entries(const struct chosen *chosen)
 {
     uint64_t entries = 0;
+
+    for (size_t i = 0; i < chosen->partial_count; i++)
+        entries += chosen->partials[i]->entry_count;
+    return entries;
+}
+
+static unsigned ranges_for(const struct ff_counting *counting, const struct chosen *chosen)
+{
+    uint64_t entries = count_entries(chosen) / ENTRIES_PER_RANGE;
     uint64_t most = (uint64_t)counting->pool->layout.workers * RANGES_PER_WORKER;
 
-    for (size_t i = 0; i < fold->partial_count; i++)
-        entries += fold->partials[i]->entry_count;
-    entries /= ENTRIES_PER_RANGE;
     if (entries == 0)
         return 1;
     return (unsigned)(entries < most ? entries : most);
 }
 
-static int check_partials(struct ff_counting *counting, const struct ff_fold_context *fold)
+static int check_partials(struct ff_counting *counting, const struct chosen *chosen)
 {
     /* Without deaths the checksums of the seals say enough. */
     if (counting->counted.deaths == 0)
         return 0;
-    for (size_t i = 0; i < fold->partial_count; i++)
-        if (!ff_partial_is_sound(fold->partials[i], fold->partials[i]->bytes))
+    for (size_t i = 0; i < chosen->partial_count; i++)
+        if (!ff_partial_is_sound(chosen->partials[i], chosen->partials[i]->bytes))
             return fail_damaged(counting);
     return 0;
-}
-
-static int run_fold(struct ff_counting *counting, struct ff_fold_context *fold)
-{
-    struct ff_call_options call = {.job = &ff_words_fold_job,
-                                   .context = fold,
-                                   .deadline_at_ns = counting->deadline_at_ns,
-                                   .attempts = FF_ATTEMPTS_DEFAULT,
-                                   .max_deaths = FF_MAX_DEATHS_DEFAULT};
-    int code = 0;
-
-    fold->range_count = ranges_for(counting, fold);
-    ff_call_begin(counting->pool, &call);
-    for (unsigned range = 0; range < fold->range_count && code == 0; range++)
-        code = ff_call_post(counting->pool, (struct ff_task){.first = range, .count = 1});
-    if (code < 0)
-        return code;
-    ff_call_close(counting->pool);
-    do
-        code = ff_call_step(counting->pool, true);
-    while (code == 0);
-    return code < 0 ? code : ff_call_verify(counting->pool);
 }
 
 static bool is_run_inside(const struct ff_area *output, const struct ff_run *run)
@@ -270,21 +313,6 @@ static int take_runs(struct ff_counting *counting, unsigned slot, unsigned range
     return 0;
 }
 
-/* A range that could not be folded, unlike a file, leaves no result. */
-static int fail_folding(struct ff_counting *counting)
-{
-    const struct ff_quarantine *record = &counting->pool->layout.quarantine[0];
-
-    if (record->signal != 0)
-        return ff_error_set(&counting->pool->error, FORKFOLD_E_SYSTEM,
-                            "workers died while folding, of signal %d (%s); there is no result",
-                            record->signal, strsignal(record->signal));
-    return ff_error_set(&counting->pool->error, FORKFOLD_E_SYSTEM,
-                        "workers died while folding: %s; there is no result",
-                        record->crash.message[0] != '\0' ? record->crash.message
-                                                         : "they were ended from outside");
-}
-
 static int collect_runs(struct ff_counting *counting, unsigned range_count)
 {
     struct forkfold_words *words = counting->words;
@@ -292,8 +320,6 @@ static int collect_runs(struct ff_counting *counting, unsigned range_count)
     words->runs = calloc(range_count, sizeof(*words->runs));
     if (words->runs == NULL)
         return ff_error_set(&counting->pool->error, FORKFOLD_E_MEMORY, "no memory for the result");
-    if (ff_observe(&counting->pool->layout.supervisor->quarantined) != 0)
-        return fail_folding(counting);
     for (unsigned slot = 0; slot < counting->pool->layout.workers; slot++) {
         int code = take_runs(counting, slot, range_count);
 
@@ -305,28 +331,60 @@ static int collect_runs(struct ff_counting *counting, unsigned range_count)
     return 0;
 }
 
-static int fold(struct ff_counting *counting, const bool *failed_groups)
+static int fold_in_memory(struct ff_counting *counting, const struct chosen *chosen)
 {
-    size_t bytes = sizeof(struct ff_fold_context) +
-                   count_partials(counting) * sizeof(const struct ff_partial *);
     struct ff_fold_context *context =
-        ff_words_input_reserve(&counting->input, counting->pool, bytes);
+        ff_words_input_reserve(&counting->input, counting->pool, sizeof(*context));
     int code;
 
     if (context == NULL)
         return counting->pool->error.code;
-    context->partial_count = 0;
-    code = choose_partials(counting, failed_groups, context);
-    if (code == 0)
-        code = check_partials(counting, context);
-    for (size_t i = 0; i < context->partial_count; i++)
-        counting->words->totals.words += context->partials[i]->total;
-    if (code == 0)
-        code = run_fold(counting, context);
+    context->partial_count = chosen->partial_count;
+    context->partials = chosen->partials;
+    context->range_count = ranges_for(counting, chosen);
+    for (size_t i = 0; i < chosen->partial_count; i++)
+        counting->words->totals.words += chosen->partials[i]->total;
+    code = ff_words_run_call(counting, &ff_words_fold_job, context, context->range_count);
     return code == 0 ? collect_runs(counting, context->range_count) : code;
 }
 
+/* Any worker may happen to fold most of the ranges. */
+static bool fits_in_memory(const struct ff_counting *counting, const struct chosen *chosen)
+{
+    return chosen->spilled_count == 0 &&
+           count_entries(chosen) <
+               counting->pool->layout.segments[0].output.bytes / sizeof(struct ff_entry);
+}
+
+static int fold(struct ff_counting *counting, const bool *failed_groups)
+{
+    struct chosen chosen;
+    int code = choose(counting, failed_groups, &chosen);
+
+    if (code == 0)
+        code = check_partials(counting, &chosen);
+    if (code < 0)
+        return code;
+    if (fits_in_memory(counting, &chosen))
+        return fold_in_memory(counting, &chosen);
+    return ff_words_fold_on_disk(counting, chosen.partials, chosen.partial_count, chosen.spilled,
+                                 chosen.spilled_count);
+}
+
 /* ---- The result ---------------------------------------------------------- */
+
+static uint64_t bytes_spilled(forkfold_pool *pool)
+{
+    uint64_t bytes = 0;
+
+    for (unsigned slot = 0; slot < pool->layout.workers; slot++) {
+        int fd = ff_spill_open(&pool->spill, slot);
+        int64_t end = fd >= 0 ? ff_file_end(fd) : -1;
+
+        bytes += end > 0 ? (uint64_t)end : 0;
+    }
+    return bytes;
+}
 
 static void sum_totals(struct ff_counting *counting, const bool *failed_groups)
 {
@@ -345,6 +403,7 @@ static void sum_totals(struct ff_counting *counting, const bool *failed_groups)
     totals->files_other = ff_discover_unmatched(counting->discover);
     totals->retries = counting->counted.retries;
     totals->deaths = counting->counted.deaths;
+    totals->bytes_spilled = bytes_spilled(counting->pool);
     totals->elapsed_ns = ff_clock_ns() - counting->started_ns;
 }
 

@@ -13,11 +13,11 @@
 
 extern const struct ff_job ff_words_fold_job;
 
-/* The context: in the input area, followed by the array. */
+/* The context, in the input area like the array. */
 struct ff_fold_context {
     unsigned range_count;
     size_t partial_count;
-    const struct ff_partial *partials[];
+    const struct ff_partial *const *partials;
 };
 
 /* The payload of a seal: the ranges that this slot has folded. */

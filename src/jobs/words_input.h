@@ -39,6 +39,8 @@ struct ff_words_context {
     enum forkfold_invalid invalid;
     int stdin_fd;
     uint64_t split_bytes;
+    uint64_t table_bytes; /* what the tables of one worker may take */
+    uint64_t fingerprint; /* of what is counted: the mark of its partials */
     struct ff_input *inputs;
 };
 

@@ -20,17 +20,21 @@ enum {
     UNCOMMITTED_MAX = 32
 };
 
-/* Counts of a split file, or of a stream, that may still have to be dropped. */
+/* Counts of a split file that may still have to be dropped. */
 struct uncommitted {
     uint64_t group;
-    struct ff_table counts;
+    struct ff_tally tally;
 };
 
 struct words_state {
     struct ff_worker *worker;
     const struct ff_words_context *context;
     struct ff_word_kernel kernel;
-    struct ff_table counts; /* of whole files */
+    struct ff_budget budget; /* of all tables here */
+    struct ff_tally whole;   /* of whole files */
+    struct ff_tally stream;  /* of the stream that is being read */
+    const struct ff_tally
+        *source; /* it is being merged into another: not to be emptied meanwhile */
     struct uncommitted *open;
     size_t open_count;
     size_t open_capacity;
@@ -38,6 +42,53 @@ struct words_state {
     unsigned char *block;
     size_t block_bytes;
 };
+
+/* ---- The budget ---------------------------------------------------------- */
+
+/* The larger of two tallies of which the first may be none; not one that cannot give way. */
+static struct ff_tally *larger(const struct words_state *state, struct ff_tally *a,
+                               struct ff_tally *b, const struct ff_table *growing)
+{
+    bool is_empty = &b->counts == growing ? b->counts.used == 0 : ff_table_bytes(&b->counts) == 0;
+
+    if (b == state->source || is_empty)
+        return a;
+    return a == NULL || ff_table_bytes(&b->counts) > ff_table_bytes(&a->counts) ? b : a;
+}
+
+/*
+ * The largest table goes to disk, whichever has to grow: emptying small ones would write many small
+ * partials.  It is given back, but if it is the one that grows, which would want it again.
+ */
+static int relieve(void *context, const struct ff_table *growing)
+{
+    struct words_state *state = context;
+    struct ff_tally *largest = larger(state, NULL, &state->whole, growing);
+    int code = 0;
+
+    largest = larger(state, largest, &state->stream, growing);
+    for (size_t i = 0; i < state->open_count; i++)
+        largest = larger(state, largest, &state->open[i].tally, growing);
+    if (largest == NULL)
+        return 0;
+    if (largest->counts.used > 0)
+        code = ff_tally_spill(largest, state->worker, state->context->fingerprint);
+    if (&largest->counts != growing)
+        ff_table_free(&largest->counts);
+    return code < 0 ? code : 1;
+}
+
+static int merge(struct words_state *state, struct ff_tally *into, const struct ff_tally *from)
+{
+    int code;
+
+    state->source = from;
+    code = ff_tally_merge(into, from);
+    state->source = NULL;
+    return code;
+}
+
+/* ---- The state ----------------------------------------------------------- */
 
 static int words_attach(struct ff_worker *worker, const void *context, void **result)
 {
@@ -48,7 +99,10 @@ static int words_attach(struct ff_worker *worker, const void *context, void **re
     state->worker = worker;
     state->context = context;
     state->open_limit = UNCOMMITTED_MAX;
-    ff_table_init(&state->counts);
+    state->budget = (struct ff_budget){
+        .limit_bytes = state->context->table_bytes, .relieve = relieve, .context = state};
+    ff_tally_init(&state->whole, &state->budget);
+    ff_tally_init(&state->stream, &state->budget);
     ff_word_kernel_init(&state->kernel, state->context->rule, state->context->invalid);
     *result = state;
     return 0;
@@ -59,10 +113,11 @@ static void words_detach(void *pointer)
     struct words_state *state = pointer;
 
     for (size_t i = 0; i < state->open_count; i++)
-        ff_table_free(&state->open[i].counts);
+        ff_tally_free(&state->open[i].tally);
     free(state->open);
     free(state->block);
-    ff_table_free(&state->counts);
+    ff_tally_free(&state->stream);
+    ff_tally_free(&state->whole);
     ff_word_kernel_free(&state->kernel);
     free(state);
 }
@@ -74,11 +129,11 @@ static uint64_t words_group(const void *context, uint64_t item)
 
 /* ---- Uncommitted counts -------------------------------------------------- */
 
-static struct ff_table *uncommitted_counts(struct words_state *state, uint64_t group)
+static struct ff_tally *uncommitted_counts(struct words_state *state, uint64_t group)
 {
     for (size_t i = state->open_count; i-- > 0;)
         if (state->open[i].group == group)
-            return &state->open[i].counts;
+            return &state->open[i].tally;
     if (state->open_count == state->open_capacity) {
         size_t capacity = state->open_capacity > 0 ? state->open_capacity * 2 : 8;
         void *grown = realloc(state->open, capacity * sizeof(*state->open));
@@ -91,8 +146,8 @@ static struct ff_table *uncommitted_counts(struct words_state *state, uint64_t g
     struct uncommitted *added = &state->open[state->open_count++];
 
     added->group = group;
-    ff_table_init(&added->counts);
-    return &added->counts;
+    ff_tally_init(&added->tally, &state->budget);
+    return &added->tally;
 }
 
 /*
@@ -102,23 +157,23 @@ static struct ff_table *uncommitted_counts(struct words_state *state, uint64_t g
  */
 static int commit_decided(struct words_state *state)
 {
-    size_t kept = 0;
+    int code = 0;
 
-    for (size_t i = 0; i < state->open_count; i++) {
+    /* Backwards, so that the last takes the place of one that leaves. */
+    for (size_t i = state->open_count; i-- > 0 && code == 0;) {
         struct uncommitted *open = &state->open[i];
         uint64_t decided = ff_observe(&state->context->inputs[open->group].state);
 
-        if (decided == FF_GROUP_OPEN) {
-            state->open[kept++] = *open;
+        if (decided == FF_GROUP_OPEN)
             continue;
-        }
-        if (decided == FF_GROUP_GOOD && ff_table_merge(&state->counts, &open->counts) < 0)
-            return FORKFOLD_E_MEMORY;
-        ff_table_free(&open->counts);
+        if (decided == FF_GROUP_GOOD)
+            code = merge(state, &state->whole, &open->tally);
+        ff_tally_free(&open->tally);
+        *open = state->open[--state->open_count];
     }
-    state->open_count = kept;
-    state->open_limit = kept * 2 > UNCOMMITTED_MAX ? kept * 2 : UNCOMMITTED_MAX;
-    return 0;
+    state->open_limit =
+        state->open_count * 2 > UNCOMMITTED_MAX ? state->open_count * 2 : UNCOMMITTED_MAX;
+    return code;
 }
 
 /* ---- Bytes to words ------------------------------------------------------ */
@@ -166,10 +221,10 @@ static int count_text(struct words_state *state, size_t bytes, struct ff_item_fa
         !ff_utf8_validate(state->block, bytes, &bad))
         return fail_decoding(failure, bad.offset, bad.kind);
     ff_word_kernel_start(&state->kernel, false);
-    code = ff_word_kernel_feed(&state->kernel, &state->counts, state->block, bytes, true, &consumed,
-                               &bad);
+    code = ff_word_kernel_feed(&state->kernel, &state->whole.counts, state->block, bytes, true,
+                               &consumed, &bad);
     if (code == 0)
-        code = ff_word_kernel_end(&state->kernel, &state->counts);
+        code = ff_word_kernel_end(&state->kernel, &state->whole.counts);
     return code < 0 ? fail_counting(failure, code) : FF_ITEM_DONE;
 }
 
@@ -212,17 +267,15 @@ static int count_stream_into(struct words_state *state, struct ff_table *counts,
 
 static int count_stream(struct words_state *state, int fd, struct ff_item_failure *failure)
 {
-    struct ff_table counts;
     uint64_t total;
     int status = ensure_block(state, BLOCK_BYTES);
 
     if (status < 0)
         return status;
-    ff_table_init(&counts);
-    status = count_stream_into(state, &counts, fd, &total, failure);
+    status = count_stream_into(state, &state->stream.counts, fd, &total, failure);
     if (status == FF_ITEM_DONE)
-        status = ff_table_merge(&state->counts, &counts);
-    ff_table_free(&counts);
+        status = merge(state, &state->whole, &state->stream);
+    ff_tally_free(&state->stream);
     return status;
 }
 
@@ -393,7 +446,7 @@ static int finish_token(struct words_state *state, struct ff_table *counts, int 
 static int count_open_piece(struct words_state *state, const struct ff_input *input, int fd,
                             struct ff_item_failure *failure)
 {
-    struct ff_table *counts = uncommitted_counts(state, input->group);
+    struct ff_tally *tally = uncommitted_counts(state, input->group);
     uint64_t size = input->stamp.size;
     uint64_t start;
     uint64_t end;
@@ -401,16 +454,16 @@ static int count_open_piece(struct words_state *state, const struct ff_input *in
     bool ignored;
     int status;
 
-    if (counts == NULL)
+    if (tally == NULL)
         return FORKFOLD_E_MEMORY;
     if (!ff_read_verify(fd, &input->stamp, failure) ||
         !find_edge(fd, input->offset, size, &start, &inside, failure) ||
         !find_edge(fd, input->offset + input->length, size, &end, &ignored, failure))
         return FF_ITEM_FAILED;
     ff_word_kernel_start(&state->kernel, inside);
-    status = feed_piece(state, counts, fd, start, end, failure);
+    status = feed_piece(state, &tally->counts, fd, start, end, failure);
     if (status == FF_ITEM_DONE)
-        status = finish_token(state, counts, fd, end, size, failure);
+        status = finish_token(state, &tally->counts, fd, end, size, failure);
     /* Every piece must have seen the same file. */
     if (status == FF_ITEM_DONE && !ff_read_verify(fd, &input->stamp, failure))
         status = FF_ITEM_FAILED;
@@ -466,33 +519,53 @@ static int words_run(void *pointer, uint64_t item, struct ff_item_failure *failu
     return status;
 }
 
+/* Adds what a seal holds of one tally. */
+static int absorb(struct ff_tally *tally, const struct ff_words_seal *seal,
+                  const struct ff_words_part *part)
+{
+    const struct ff_spilled *spilled = ff_words_seal_spilled(seal, part);
+    int code = ff_partial_add_to(ff_words_seal_partial(seal, part), &tally->counts);
+
+    return code < 0 ? code : ff_spilled_list_add(&tally->spilled, spilled, part->spilled_count);
+}
+
 static int words_absorb(void *pointer, const void *payload, size_t bytes)
 {
     struct words_state *state = pointer;
     const struct ff_words_seal *seal = payload;
-    const struct ff_words_group *groups = ff_words_seal_groups(seal);
+    int code = absorb(&state->whole, seal, &seal->parts[0]);
 
     (void)bytes; /* the checksum has vouched for the payload */
-    for (uint64_t i = 0; i < seal->group_count; i++) {
-        struct ff_table *counts = uncommitted_counts(state, groups[i].group);
+    for (uint64_t i = 1; i < seal->part_count && code == 0; i++) {
+        struct ff_tally *tally = uncommitted_counts(state, seal->parts[i].group);
 
-        if (counts == NULL ||
-            ff_partial_add_to(ff_words_seal_partial(seal, &groups[i]), counts) < 0)
-            return FORKFOLD_E_MEMORY;
+        code = tally == NULL ? FORKFOLD_E_MEMORY : absorb(tally, seal, &seal->parts[i]);
     }
-    return ff_partial_add_to(ff_words_seal_main(seal), &state->counts);
+    return code;
 }
 
-/* Writes one partial behind the last; false when there is no room. */
-static bool append_partial(char *payload, size_t capacity, size_t *used,
-                           const struct ff_table *counts)
+/* Room for so many bytes behind the last, 64-byte aligned; false when there is none. */
+static bool append(size_t capacity, size_t *used, size_t bytes, uint64_t *offset)
 {
-    size_t bytes = ff_partial_bytes(counts);
-
-    if (bytes > capacity - *used)
+    if (*used > capacity || bytes > capacity - *used)
         return false;
-    ff_partial_write((struct ff_partial *)(payload + *used), counts);
-    *used += bytes;
+    *offset = *used;
+    *used += (bytes + 63) & ~(size_t)63;
+    return true;
+}
+
+static bool append_tally(char *payload, size_t capacity, size_t *used, const struct ff_tally *tally,
+                         struct ff_words_part *part)
+{
+    size_t spilled_bytes = tally->spilled.count * sizeof(*tally->spilled.items);
+
+    if (!append(capacity, used, ff_partial_bytes(&tally->counts), &part->offset) ||
+        !append(capacity, used, spilled_bytes, &part->spilled_offset))
+        return false;
+    ff_partial_write((struct ff_partial *)(payload + part->offset), &tally->counts);
+    if (spilled_bytes > 0)
+        memcpy(payload + part->spilled_offset, tally->spilled.items, spilled_bytes);
+    part->spilled_count = tally->spilled.count;
     return true;
 }
 
@@ -500,42 +573,38 @@ static int words_seal(void *pointer, void *payload, size_t capacity, size_t *byt
 {
     struct words_state *state = pointer;
     struct ff_words_seal *seal = payload;
-    struct ff_words_group *groups = (struct ff_words_group *)(seal + 1);
     int code = commit_decided(state);
-    size_t used = sizeof(*seal) + state->open_count * sizeof(*groups);
+    uint64_t start;
+    size_t used = 0;
 
     if (code < 0)
         return code;
-    used = (used + 63) & ~(size_t)63;
-    if (used > capacity)
+    if (!append(capacity, &used, sizeof(*seal) + (state->open_count + 1) * sizeof(seal->parts[0]),
+                &start))
         return FORKFOLD_E_LIMIT;
-    seal->group_count = state->open_count;
+    seal->part_count = state->open_count + 1;
+    seal->parts[0] = (struct ff_words_part){.group = FF_GROUP_NONE};
+    if (!append_tally(payload, capacity, &used, &state->whole, &seal->parts[0]))
+        return FORKFOLD_E_LIMIT;
     for (size_t i = 0; i < state->open_count; i++) {
-        groups[i] = (struct ff_words_group){.group = state->open[i].group, .offset = used};
-        if (!append_partial(payload, capacity, &used, &state->open[i].counts))
+        seal->parts[i + 1] = (struct ff_words_part){.group = state->open[i].group};
+        if (!append_tally(payload, capacity, &used, &state->open[i].tally, &seal->parts[i + 1]))
             return FORKFOLD_E_LIMIT;
     }
-    seal->main_offset = used;
-    if (!append_partial(payload, capacity, &used, &state->counts))
-        return FORKFOLD_E_LIMIT;
     *bytes = used;
     return 0;
 }
 
-const struct ff_partial *ff_words_seal_main(const struct ff_words_seal *seal)
-{
-    return (const struct ff_partial *)((const char *)seal + seal->main_offset);
-}
-
-const struct ff_words_group *ff_words_seal_groups(const struct ff_words_seal *seal)
-{
-    return (const struct ff_words_group *)(seal + 1);
-}
-
 const struct ff_partial *ff_words_seal_partial(const struct ff_words_seal *seal,
-                                               const struct ff_words_group *group)
+                                               const struct ff_words_part *part)
 {
-    return (const struct ff_partial *)((const char *)seal + group->offset);
+    return (const struct ff_partial *)((const char *)seal + part->offset);
+}
+
+const struct ff_spilled *ff_words_seal_spilled(const struct ff_words_seal *seal,
+                                               const struct ff_words_part *part)
+{
+    return (const struct ff_spilled *)((const char *)seal + part->spilled_offset);
 }
 
 const struct ff_job ff_words_job = {

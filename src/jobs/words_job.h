@@ -2,35 +2,41 @@
 /*
  * Counting words in the workers: the job, and what its seals hold.
  *
- *     struct ff_words_seal | groups, group_count of them | pad | partials
+ *     struct ff_words_seal, its parts | pad | of each part: its partial, its list of spilled ones
  *
- * The main partial holds files that are whole.  Pieces of a split file must
- * not enter it before all of the file is known to be good, since a late
- * failure could not be subtracted: until then they are partials of their own,
- * one per worker and file.
+ * The first part holds files that are whole.  Pieces of a split file must not
+ * enter it before all of the file is known to be good, since a late failure
+ * could not be subtracted: until then they are parts of their own, one per
+ * worker and file.  Each part is a tally (words_tally.h).
  */
 #ifndef FF_JOBS_WORDS_JOB_H
 #define FF_JOBS_WORDS_JOB_H
 
 #include "flow/partial.h"
+#include "jobs/words_tally.h"
 #include "pool/job.h"
 
 extern const struct ff_job ff_words_job;
 
-struct ff_words_seal {
-    uint64_t main_offset; /* of the main partial, from the start of the payload */
-    uint64_t group_count;
-};
+/* In the first part: it belongs to no split file. */
+#define FF_GROUP_NONE UINT64_MAX
 
-/* The uncommitted counts of one split file. */
-struct ff_words_group {
-    uint64_t group;
+/* One tally.  Offsets are from the start of the payload. */
+struct ff_words_part {
+    uint64_t group;  /* of the split file, or FF_GROUP_NONE */
     uint64_t offset; /* of its partial */
+    uint64_t spilled_offset;
+    uint64_t spilled_count;
 };
 
-const struct ff_partial *ff_words_seal_main(const struct ff_words_seal *seal);
-const struct ff_words_group *ff_words_seal_groups(const struct ff_words_seal *seal);
+struct ff_words_seal {
+    uint64_t part_count; /* at least 1 */
+    struct ff_words_part parts[];
+};
+
 const struct ff_partial *ff_words_seal_partial(const struct ff_words_seal *seal,
-                                               const struct ff_words_group *group);
+                                               const struct ff_words_part *part);
+const struct ff_spilled *ff_words_seal_spilled(const struct ff_words_seal *seal,
+                                               const struct ff_words_part *part);
 
 #endif

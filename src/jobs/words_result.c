@@ -167,10 +167,19 @@ const forkfold_words_totals *forkfold_words_get_totals(const forkfold_words *wor
 
 int forkfold_words_next(forkfold_words *words, forkfold_word *word)
 {
-    const struct ff_entry *entry = ff_merge_next(&words->merge);
+    const struct ff_entry *entry;
+    struct ff_entry read;
+    int more;
 
-    if (entry == NULL)
-        return 0;
+    if (words->ranked.count > 0) {
+        more = words->read_error < 0 ? words->read_error : ff_words_disk_next(words, &read);
+        entry = &read;
+    } else {
+        entry = ff_merge_next(&words->merge);
+        more = entry != NULL;
+    }
+    if (more <= 0)
+        return more;
     *word =
         (forkfold_word){.key = entry->key, .key_bytes = entry->key_bytes, .count = entry->count};
     return 1;
@@ -178,7 +187,10 @@ int forkfold_words_next(forkfold_words *words, forkfold_word *word)
 
 void forkfold_words_rewind(forkfold_words *words)
 {
-    ff_merge_rewind(&words->merge);
+    if (words->ranked.count > 0)
+        words->read_error = ff_words_disk_rewind(words);
+    else
+        ff_merge_rewind(&words->merge);
 }
 
 const forkfold_failure *forkfold_words_failure(const forkfold_words *words, size_t index)
@@ -197,6 +209,9 @@ void forkfold_words_close(forkfold_words *words)
     free(words->failures);
     ff_merge_free(&words->merge);
     free(words->runs);
+    ff_words_disk_close(words);
+    ff_spilled_list_free(&words->ranked);
+    ff_spill_reset(&words->pool->spill);
     words->pool->has_result = false;
     free(words);
 }

@@ -6,6 +6,7 @@
 #include <forkfold/words.h>
 
 #include "flow/merge.h"
+#include "jobs/spilled.h"
 #include "jobs/words_input.h"
 #include "pool/backtrace.h"
 #include "pool/call.h"
@@ -14,6 +15,11 @@ struct forkfold_words {
     forkfold_pool *pool;
     struct ff_run *runs; /* one per folded range, in the region */
     struct ff_merge merge;
+    struct ff_spilled_list ranked;     /* instead of runs, if memory did not hold them */
+    struct ff_partial_reader *readers; /* of each of ranked */
+    struct ff_file_merge file_merge;
+    uint64_t fingerprint;
+    int read_error; /* of the last rewind, for the next word that is asked for */
     forkfold_failure *failures;
     size_t failure_count;
     size_t failure_capacity;
@@ -30,6 +36,11 @@ int ff_words_fail_item(struct forkfold_words *words, const struct ff_input *inpu
                        const struct ff_item_failure *from);
 int ff_words_fail_quarantined(struct forkfold_words *words, const struct ff_input *input,
                               const struct ff_quarantine *record, struct ff_symbols **symbols);
+
+/* words_disk.c: reading a result from disk.  Codes come with the pool's error. */
+int ff_words_disk_rewind(struct forkfold_words *words);                       /* 0 or a code */
+int ff_words_disk_next(struct forkfold_words *words, struct ff_entry *entry); /* 1, 0 or a code */
+void ff_words_disk_close(struct forkfold_words *words);
 
 /* Into byte order of the path. */
 void ff_words_sort_failures(struct forkfold_words *words);

@@ -8,9 +8,9 @@
 
 #include <sched.h>
 #include <stdbool.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
+#include <stddef.h>
+
+#include "platform/cgroup.h"
 
 static unsigned affinity_cpus(void)
 {
@@ -31,102 +31,33 @@ static unsigned affinity_cpus(void)
     return 1;
 }
 
-/* Up to two numbers of a one-line file; "max" reads as -1.  Returns how many. */
-static int read_numbers(const char *path, long long numbers[2])
+static void apply_quota(const char *folder, bool unified, void *context)
 {
-    FILE *file = fopen(path, "re");
-    char words[2][32] = {"", ""};
-    int count;
+    unsigned *cpus = context;
+    long long quota[2];
+    long long period[2];
+    unsigned long long allowed;
 
-    if (file == NULL)
-        return 0;
-    count = fscanf(file, "%31s %31s", words[0], words[1]);
-    fclose(file);
-    for (int i = 0; i < count; i++)
-        numbers[i] = strcmp(words[i], "max") == 0 ? -1 : atoll(words[i]);
-    return count < 0 ? 0 : count;
-}
-
-static void lower_to_quota(unsigned *cpus, long long quota, long long period)
-{
-    if (quota <= 0 || period <= 0)
-        return;
-    unsigned long long allowed =
-        ((unsigned long long)quota + (unsigned long long)period - 1) / (unsigned long long)period;
-
-    if (allowed < *cpus)
-        *cpus = allowed > 0 ? (unsigned)allowed : 1;
-}
-
-/* Applies the quota of the cgroup below root and of all those above it. */
-static void apply_hierarchy(unsigned *cpus, const char *root, const char *group, bool unified)
-{
-    char path[4096];
-    char above[2048];
-    long long numbers[2];
-
-    snprintf(above, sizeof(above), "%s", group);
-    for (;;) {
-        if (unified) {
-            snprintf(path, sizeof(path), "%s%s/cpu.max", root, above);
-            if (read_numbers(path, numbers) == 2)
-                lower_to_quota(cpus, numbers[0], numbers[1]);
-        } else {
-            long long quota[2];
-
-            snprintf(path, sizeof(path), "%s%s/cpu.cfs_quota_us", root, above);
-            if (read_numbers(path, quota) == 1) {
-                snprintf(path, sizeof(path), "%s%s/cpu.cfs_period_us", root, above);
-                if (read_numbers(path, numbers) == 1)
-                    lower_to_quota(cpus, quota[0], numbers[0]);
-            }
-        }
-        char *slash = strrchr(above, '/');
-
-        if (slash == NULL)
+    if (unified) {
+        if (ff_cgroup_read(folder, "cpu.max", quota) != 2)
             return;
-        *slash = '\0';
+        period[0] = quota[1];
+    } else if (ff_cgroup_read(folder, "cpu.cfs_quota_us", quota) != 1 ||
+               ff_cgroup_read(folder, "cpu.cfs_period_us", period) != 1) {
+        return;
     }
-}
-
-static bool names_cpu_controller(const char *controllers)
-{
-    const char *found = controllers;
-
-    while ((found = strstr(found, "cpu")) != NULL) {
-        bool starts = found == controllers || found[-1] == ',';
-
-        if (starts && (found[3] == ',' || found[3] == '\0'))
-            return true;
-        found += 3;
-    }
-    return false;
+    if (quota[0] <= 0 || period[0] <= 0)
+        return;
+    allowed = ((unsigned long long)quota[0] + (unsigned long long)period[0] - 1) /
+              (unsigned long long)period[0];
+    if (allowed < *cpus)
+        *cpus = (unsigned)allowed;
 }
 
 unsigned forkfold_available_cpus(void)
 {
     unsigned cpus = affinity_cpus();
-    FILE *groups = fopen("/proc/self/cgroup", "re");
-    char line[2048];
 
-    if (groups == NULL)
-        return cpus;
-    while (fgets(line, sizeof(line), groups) != NULL) {
-        char *controllers = strchr(line, ':');
-        char *group = controllers != NULL ? strchr(controllers + 1, ':') : NULL;
-
-        if (group == NULL)
-            continue;
-        line[strcspn(line, "\n")] = '\0';
-        *controllers++ = '\0';
-        *group++ = '\0';
-        if (*controllers == '\0') {
-            apply_hierarchy(&cpus, "/sys/fs/cgroup", group, true);
-        } else if (names_cpu_controller(controllers)) {
-            apply_hierarchy(&cpus, "/sys/fs/cgroup/cpu", group, false);
-            apply_hierarchy(&cpus, "/sys/fs/cgroup/cpu,cpuacct", group, false);
-        }
-    }
-    fclose(groups);
+    ff_cgroup_visit("cpu", apply_quota, &cpus);
     return cpus;
 }

@@ -12,6 +12,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "platform/available.h"
 #include "platform/clock.h"
 #include "platform/event.h"
 #include "platform/kill_point.h"
@@ -20,6 +21,9 @@
 
 /* A supervisor that does not answer for so long, because somebody stopped it, is ended. */
 enum { ABORT_PATIENCE_MS = 3000 };
+
+/* With less, work would be all spilling. */
+#define MEMORY_BYTES_MIN (UINT64_C(1) << 20)
 
 uint64_t ff_call_clock_ns(const forkfold_pool *pool)
 {
@@ -41,6 +45,17 @@ int ff_call_check(forkfold_pool *pool)
         return ff_error_set(&pool->error, FORKFOLD_E_BUSY,
                             "the pool still has an open result; close that first");
     return 0;
+}
+
+uint64_t ff_call_memory(const forkfold_pool *pool)
+{
+    uint64_t wish = pool->memory_bytes > 0 ? pool->memory_bytes : ff_available_memory() / 4;
+    /* The region has taken a quarter of a worker's limit (map.c); its code and stack need some. */
+    uint64_t limit = ff_process_memory_limit() / 4;
+
+    if (limit < wish / pool->layout.workers)
+        wish = limit * pool->layout.workers;
+    return wish > MEMORY_BYTES_MIN ? wish : MEMORY_BYTES_MIN;
 }
 
 static void arm_alarm(const forkfold_pool *pool)

@@ -13,6 +13,7 @@
 #include "platform/error.h"
 #include "pool/seal.h"
 #include "pool/shared.h"
+#include "pool/spill.h"
 
 enum { FF_WATCHES_MAX = 8 };
 
@@ -33,6 +34,8 @@ struct forkfold_pool {
     int alarm;
     struct ff_watch watches[FF_WATCHES_MAX];
     unsigned watch_count;
+    uint64_t memory_bytes; /* wanted by whoever opened the pool, or 0 */
+    struct ff_spill_files spill;
     struct ff_error error;
     bool lost;       /* the supervisor has died */
     bool has_result; /* somebody borrows the region */
@@ -74,6 +77,9 @@ uint64_t ff_call_clock_ns(const forkfold_pool *pool);
 
 /* Whether the pool can be used here and now: 0, FORKFOLD_E_FORKED, FORKFOLD_E_SUPERVISOR, FORKFOLD_E_BUSY. */
 int ff_call_check(forkfold_pool *pool);
+
+/* What the counts of all workers may take in memory, in a call that begins now. */
+uint64_t ff_call_memory(const forkfold_pool *pool);
 
 /* Publishes an empty call.  Workers may join it as soon as there is a task. */
 void ff_call_begin(forkfold_pool *pool, const struct ff_call_options *options);

@@ -43,7 +43,10 @@ struct ff_job {
     /* Frees the state. */
     void (*detach)(void *state);
 
-    /* Runs one item.  enum ff_item_status, or a negative code that ends the worker. */
+    /*
+     * Runs one item.  enum ff_item_status, or a negative code that ends the worker; FORKFOLD_E_SPILL
+     * ends the call, from here and from the functions below, for no other worker would fare better.
+     */
     int (*run)(void *state, uint64_t item, struct ff_item_failure *failure);
 
     /* Adds to the state what an earlier seal of this slot holds.  0 or a negative code. */
@@ -71,6 +74,13 @@ void ff_worker_count_bytes(struct ff_worker *worker, uint64_t bytes);
 /* From here on the item cannot be started again: its input is being used up. */
 void ff_worker_mark_consumed(struct ff_worker *worker, uint64_t item);
 
+/*
+ * Around work inside an item that the item is not to blame for, if it takes long or kills the
+ * worker, such as writing what does not fit in memory.  begin returns what end needs.
+ */
+uint64_t ff_worker_begin_housekeeping(struct ff_worker *worker);
+void ff_worker_end_housekeeping(struct ff_worker *worker, uint64_t begun);
+
 /* Whether the group has been given up on: its remaining items need not run. */
 bool ff_worker_group_is_quarantined(const struct ff_worker *worker, uint64_t group);
 
@@ -80,6 +90,20 @@ bool ff_worker_group_is_quarantined(const struct ff_worker *worker, uint64_t gro
  * full.
  */
 void *ff_worker_output(struct ff_worker *worker, size_t bytes);
+
+/* The number of the slot that this worker lives in. */
+unsigned ff_worker_slot(const struct ff_worker *worker);
+
+/*
+ * The file of this worker's slot for what does not fit in memory, to append to; and that of any
+ * slot, to read what its seals name.  A descriptor that the worker keeps, or FORKFOLD_E_SPILL,
+ * explained.  What is appended and in no seal is lost with the worker, but for the room it takes.
+ */
+int ff_worker_spill_file(struct ff_worker *worker);
+int ff_worker_open_spill(struct ff_worker *worker, unsigned slot);
+
+/* FORKFOLD_E_SPILL, explained: what ("write", "read") failed on such a file, and its errno value. */
+int ff_worker_fail_spill(struct ff_worker *worker, const char *what, int system_error);
 
 /* The sentence that goes with a negative code from one of the functions above. */
 void ff_worker_explain(struct ff_worker *worker, const char *format, ...)

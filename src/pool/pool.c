@@ -39,6 +39,8 @@ static void free_pool(forkfold_pool *pool)
     close_fd(&pool->lifeline);
     close_fd(&pool->epoll);
     close_fd(&pool->alarm);
+    ff_spill_close(&pool->spill);
+    free((char *)pool->layout.spill_folder);
     ff_layout_close(&pool->layout);
     free(pool);
 }
@@ -89,6 +91,7 @@ static int fork_supervisor(forkfold_pool *pool, const struct handover *handover,
     FF_KILL_POINT("driver.open.forked");
     /* Whatever this process forks from now on, another pool's workers too, cannot touch it (I5). */
     ff_region_keep_from_children(&pool->layout.region);
+    pool->spill = (struct ff_spill_files){.layout = &pool->layout, .supervisor = pool->supervisor};
     pool->supervisor_pidfd = ff_pidfd_open(pool->supervisor);
     if (pool->supervisor_pidfd < 0 ||
         ff_epoll_add(pool->epoll, pool->supervisor_pidfd, FF_TAG_SUPERVISOR) != 0) {
@@ -100,8 +103,25 @@ static int fork_supervisor(forkfold_pool *pool, const struct handover *handover,
     return 0;
 }
 
-static int open_into(forkfold_pool *pool, unsigned workers, int keep_fd, struct ff_error *error)
+/* Nothing is opened there before it is needed; then the folder is the one that is named now. */
+static int choose_spill_folder(forkfold_pool *pool, const char *wish, struct ff_error *error)
 {
+    const char *folder = wish;
+
+    if (folder == NULL)
+        folder = secure_getenv("TMPDIR");
+    if (folder == NULL || *folder == '\0')
+        folder = "/var/tmp";
+    pool->layout.spill_folder = strdup(folder);
+    if (pool->layout.spill_folder == NULL)
+        return ff_error_set(error, FORKFOLD_E_MEMORY, "no memory for a pool");
+    return 0;
+}
+
+static int open_into(forkfold_pool *pool, const forkfold_pool_options *options,
+                     struct ff_error *error)
+{
+    unsigned workers = options->workers > 0 ? options->workers : forkfold_available_cpus();
     struct handover handover = {.lifeline = {-1, -1}, .driver_pidfd = -1};
     int code;
 
@@ -110,9 +130,11 @@ static int open_into(forkfold_pool *pool, unsigned workers, int keep_fd, struct 
                             "cannot reserve address space for %u workers: %s; use fewer workers or "
                             "raise the limit (ulimit -v)",
                             workers, strerror(errno));
-    code = open_events(pool, &handover, error);
+    code = choose_spill_folder(pool, options->spill_folder, error);
     if (code == 0)
-        code = fork_supervisor(pool, &handover, keep_fd, error);
+        code = open_events(pool, &handover, error);
+    if (code == 0)
+        code = fork_supervisor(pool, &handover, options->keep_fd_plus_one - 1, error);
     close_fd(&handover.lifeline[0]);
     close_fd(&handover.lifeline[1]);
     close_fd(&handover.driver_pidfd);
@@ -149,9 +171,8 @@ int forkfold_pool_open(forkfold_pool **pool, const forkfold_pool_options *option
     if (opened != NULL) {
         opened->owner = getpid();
         opened->supervisor_pidfd = opened->lifeline = opened->epoll = opened->alarm = -1;
-        unsigned workers = options->workers > 0 ? options->workers : forkfold_available_cpus();
-
-        if (open_into(opened, workers, options->keep_fd_plus_one - 1, &error) < 0) {
+        opened->memory_bytes = options->memory_bytes;
+        if (open_into(opened, options, &error) < 0) {
             free_pool(opened);
             opened = NULL;
         }

@@ -395,10 +395,19 @@ static struct remains examine(struct supervisor *s, unsigned slot)
     return remains;
 }
 
+/* A worker that could not spill: a disk that is full, or not there, is so for all of them. */
+static bool could_not_spill(const struct ff_crash *crash)
+{
+    return ff_peer_get(&crash->written) != 0 && crash->signal == 0 &&
+           crash->error == FORKFOLD_E_SPILL;
+}
+
 void ff_recover(struct supervisor *s, unsigned slot, struct ff_exit end, bool for_memory)
 {
     struct ff_segment *segment = segment_of(s, slot);
 
+    if (could_not_spill(&segment->crash))
+        ff_stop_call(s, FORKFOLD_E_SPILL, "%.*s", FF_MESSAGE_BYTES - 1, segment->crash.message);
     count_death(s, slot, end, for_memory);
     /*
      * Whatever its words say: it may have taken a task and not logged it, or

@@ -21,7 +21,7 @@
 /* In `current`: the worker starts, seals or takes over a seal. */
 #define FF_CURRENT_HOUSEKEEPING UINT64_MAX
 
-enum { FF_PATH_BYTES = 4096, FF_MESSAGE_BYTES = 200, FF_FRAMES_MAX = 48 };
+enum { FF_PATH_BYTES = 4096, FF_MESSAGE_BYTES = 320, FF_FRAMES_MAX = 48 };
 
 /* What the driver asks of one call.  Written before the call's sequence is published. */
 struct ff_call {
@@ -135,6 +135,7 @@ struct ff_segment {
     ff_word64 items_done;  /* for displays; includes what a death may undo */
     ff_word64 bytes_done;  /* likewise */
     ff_word64 items_failed;
+    ff_word64 wants_spill; /* 1: it waits for its slot's spill file; see spill.h */
     struct ff_crash crash;
 };
 
@@ -192,6 +193,9 @@ struct ff_layout {
     struct ff_control_shared *control;
     struct ff_supervisor_shared *supervisor;
     struct ff_area cursors;
+    ff_word32
+        *spills; /* one per worker; writer: the supervisor, between calls the driver (spill.h) */
+    const char *spill_folder;
     struct ff_area input; /* writer: the driver, for contexts and items of a call */
     struct ff_quarantine *quarantine;
     size_t quarantine_capacity;

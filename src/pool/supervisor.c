@@ -24,6 +24,7 @@
 #include "platform/event.h"
 #include "platform/kill_point.h"
 #include "platform/map.h"
+#include "pool/spill.h"
 #include "pool/supervisor_state.h"
 #include "pool/worker.h"
 
@@ -329,6 +330,7 @@ static void clear_incarnation(struct ff_segment *segment)
     ff_own_set(&segment->current, 0);
     ff_own_set(&segment->sleeping, 0);
     ff_own_set(&segment->consumed, 0);
+    ff_own_set(&segment->wants_spill, 0);
 }
 
 /* A dead worker's pages stay charged to the memory cgroup: free the half-written ones before its
@@ -432,6 +434,7 @@ static void handle(struct supervisor *s, uint64_t tag)
     case TAG_BELL:
         ff_doorbell_clear(s->layout->supervisor_bell);
         look_at_control(s);
+        ff_spill_serve(s->layout);
         break;
     case TAG_ALARM:
         ff_alarm_clear(s->alarm);

@@ -31,6 +31,7 @@
 #include "platform/process.h"
 #include "pool/crash.h"
 #include "pool/seal.h"
+#include "pool/spill.h"
 
 /* A seal may take this share of the time while nobody dies: one in a hundred. */
 #define SEAL_PERIOD_COSTS UINT64_C(100)
@@ -42,6 +43,8 @@ struct ff_worker {
     const struct ff_layout *layout;
     const struct ff_segment_areas *areas;
     struct ff_segment *segment;
+    unsigned slot;
+    struct ff_spill_files spill;
     uint64_t sequence; /* of the newest call seen */
     bool joined;
     struct ff_call call; /* a copy: the driver may write the next one before this one is left */
@@ -102,6 +105,32 @@ void ff_worker_explain(struct ff_worker *worker, const char *format, ...)
     va_end(arguments);
 }
 
+unsigned ff_worker_slot(const struct ff_worker *worker)
+{
+    return worker->slot;
+}
+
+int ff_worker_fail_spill(struct ff_worker *worker, const char *what, int system_error)
+{
+    ff_spill_explain(worker->layout, what, system_error, worker->segment->crash.message,
+                     FF_MESSAGE_BYTES);
+    return FORKFOLD_E_SPILL;
+}
+
+int ff_worker_spill_file(struct ff_worker *worker)
+{
+    int fd = ff_spill_demand(&worker->spill, worker->slot);
+
+    return fd >= 0 ? fd : ff_worker_fail_spill(worker, "write", errno);
+}
+
+int ff_worker_open_spill(struct ff_worker *worker, unsigned slot)
+{
+    int fd = ff_spill_open(&worker->spill, slot);
+
+    return fd >= 0 ? fd : ff_worker_fail_spill(worker, "read", errno);
+}
+
 #ifdef FF_KILL_POINTS
 void *ff_worker_own_seal(struct ff_worker *worker)
 {
@@ -153,6 +182,21 @@ static void clear_current(struct ff_worker *worker)
 {
     ff_keep_order();
     ff_own_set(&worker->segment->current, 0);
+}
+
+uint64_t ff_worker_begin_housekeeping(struct ff_worker *worker)
+{
+    uint64_t current = ff_peer_get(&worker->segment->current);
+
+    ff_keep_order();
+    set_current(worker, FF_CURRENT_HOUSEKEEPING);
+    return current;
+}
+
+void ff_worker_end_housekeeping(struct ff_worker *worker, uint64_t begun)
+{
+    ff_keep_order();
+    set_current(worker, begun);
 }
 
 /* ---- Sealing ------------------------------------------------------------- */
@@ -401,6 +445,7 @@ static void begin_segment(struct ff_segment *segment, uint64_t sequence)
     ff_own_set(&segment->sealed, 0);
     ff_own_set(&segment->current, 0);
     ff_own_set(&segment->consumed, 0);
+    ff_own_set(&segment->wants_spill, 0);
     ff_own_set(&segment->output_used, 0);
     ff_own_set(&segment->items_done, 0);
     ff_own_set(&segment->bytes_done, 0);
@@ -518,7 +563,8 @@ static _Noreturn void serve(struct ff_worker *worker)
 
 static void shed_inheritance(const struct ff_layout *layout, int keep_fd)
 {
-    static const int ignored[] = {SIGINT, SIGTERM, SIGHUP, SIGQUIT, 0};
+    /* A file that grows past its limit is an error code for a worker, as a full disk is. */
+    static const int ignored[] = {SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGXFSZ, 0};
     int keep[] = {layout->driver_bell, layout->supervisor_bell, keep_fd};
 
     ff_process_reset_signals(ignored);
@@ -534,7 +580,11 @@ _Noreturn void ff_worker_main(const struct ff_layout *layout, unsigned slot, pid
                               int keep_fd)
 {
     const struct ff_segment_areas *areas = &layout->segments[slot];
-    struct ff_worker worker = {.layout = layout, .areas = areas, .segment = areas->head};
+    struct ff_worker worker = {.layout = layout,
+                               .areas = areas,
+                               .segment = areas->head,
+                               .slot = slot,
+                               .spill = {.layout = layout, .supervisor = supervisor}};
     struct ff_area writable[] = {areas->whole, layout->cursors};
 
     if (!ff_process_bind_to_parent(supervisor))

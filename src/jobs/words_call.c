@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <string.h>
+
+#include "jobs/words_counting.h"
+
+/* An item that had to be given up, unlike a file, leaves no result. */
+static int fail_folding(struct ff_counting *counting)
+{
+    const struct ff_quarantine *record = &counting->pool->layout.quarantine[0];
+
+    if (record->signal != 0)
+        return ff_error_set(&counting->pool->error, FORKFOLD_E_SYSTEM,
+                            "workers died while folding, of signal %d (%s); there is no result",
+                            record->signal, strsignal(record->signal));
+    return ff_error_set(&counting->pool->error, FORKFOLD_E_SYSTEM,
+                        "workers died while folding: %s; there is no result",
+                        record->crash.message[0] != '\0' ? record->crash.message
+                                                         : "they were ended from outside");
+}
+
+int ff_words_run_call(struct ff_counting *counting, const struct ff_job *job, const void *context,
+                      uint64_t item_count)
+{
+    struct ff_call_options call = {.job = job,
+                                   .context = context,
+                                   .deadline_at_ns = counting->deadline_at_ns,
+                                   .attempts = FF_ATTEMPTS_DEFAULT,
+                                   .max_deaths = FF_MAX_DEATHS_DEFAULT};
+    int code = 0;
+
+    ff_call_begin(counting->pool, &call);
+    for (uint64_t item = 0; item < item_count && code == 0; item++)
+        code = ff_call_post(counting->pool, (struct ff_task){.first = item, .count = 1});
+    if (code < 0)
+        return code;
+    ff_call_close(counting->pool);
+    do
+        code = ff_call_step(counting->pool, true);
+    while (code == 0);
+    if (code > 0)
+        code = ff_call_verify(counting->pool);
+    if (code == 0 && ff_observe(&counting->pool->layout.supervisor->quarantined) != 0)
+        return fail_folding(counting);
+    return code;
+}

@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "jobs/words_tally.h"
+
+#include <stdlib.h>
+
+#include <forkfold/error.h>
+
+void ff_tally_init(struct ff_tally *tally, struct ff_budget *budget)
+{
+    *tally = (struct ff_tally){0};
+    ff_table_init(&tally->counts);
+    tally->counts.budget = budget;
+}
+
+void ff_tally_free(struct ff_tally *tally)
+{
+    ff_table_free(&tally->counts);
+    ff_spilled_list_free(&tally->spilled);
+}
+
+int ff_tally_spill(struct ff_tally *tally, struct ff_worker *worker, uint64_t fingerprint)
+{
+    const struct ff_table *counts = &tally->counts;
+    struct ff_entry *entries = malloc(counts->used * sizeof(*entries));
+    uint64_t housekeeping;
+    size_t count = 0;
+    int code;
+
+    if (entries == NULL)
+        return FORKFOLD_E_MEMORY;
+    housekeeping = ff_worker_begin_housekeeping(worker);
+    for (size_t i = 0; i < counts->slot_count; i++)
+        if (counts->slots[i].count != 0)
+            entries[count++] = ff_entry_of(&counts->slots[i], counts->heap);
+    ff_entries_sort(entries, count, FF_BY_KEY);
+    code = ff_spill_entries(worker, entries, count, FF_BY_KEY, fingerprint, &tally->spilled);
+    free(entries);
+    if (code == 0)
+        ff_table_clear(&tally->counts);
+    ff_worker_end_housekeeping(worker, housekeeping);
+    return code;
+}
+
+int ff_tally_merge(struct ff_tally *into, const struct ff_tally *from)
+{
+    int code = ff_table_merge(&into->counts, &from->counts);
+
+    return code < 0 ? code
+                    : ff_spilled_list_add(&into->spilled, from->spilled.items, from->spilled.count);
+}

@@ -1,0 +1,54 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "platform/available.h"
+
+#include <stdbool.h>
+#include <sys/resource.h>
+
+#include "platform/cgroup.h"
+
+static void lower(uint64_t *available, long long limit, long long used)
+{
+    uint64_t left = used < limit ? (uint64_t)(limit - used) : 0;
+
+    if (left < *available)
+        *available = left;
+}
+
+static void apply_limit(const char *folder, bool unified, void *context)
+{
+    long long limit[2];
+    long long used[2];
+    long long cached = 0;
+
+    if (ff_cgroup_read(folder, unified ? "memory.max" : "memory.limit_in_bytes", limit) < 1 ||
+        limit[0] < 0 ||
+        ff_cgroup_read(folder, unified ? "memory.current" : "memory.usage_in_bytes", used) < 1)
+        return;
+    (void)ff_cgroup_read_line(folder, "memory.stat",
+                              unified ? "inactive_file" : "total_inactive_file", &cached);
+    lower(context, limit[0], used[0] - cached);
+}
+
+uint64_t ff_available_memory(void)
+{
+    uint64_t available = UINT64_MAX;
+    long long kibibytes;
+
+    if (ff_cgroup_read_line("/proc", "meminfo", "MemAvailable", &kibibytes) && kibibytes >= 0)
+        available = (uint64_t)kibibytes * 1024;
+    ff_cgroup_visit("memory", apply_limit, &available);
+    return available;
+}
+
+uint64_t ff_process_memory_limit(void)
+{
+    uint64_t least = UINT64_MAX;
+    struct rlimit limit;
+
+    if (getrlimit(RLIMIT_AS, &limit) == 0 && limit.rlim_cur != RLIM_INFINITY)
+        least = limit.rlim_cur;
+    if (getrlimit(RLIMIT_DATA, &limit) == 0 && limit.rlim_cur != RLIM_INFINITY &&
+        limit.rlim_cur < least)
+        least = limit.rlim_cur;
+    return least;
+}
