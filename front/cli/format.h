@@ -1,34 +1,32 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The shapes of a result.  Errors stick to the writer. */
+/*
+ * The shapes of a result for programs.  Each holds nothing that differs between
+ * two runs over the same inputs.
+ *
+ * Each function returns 0, or the forkfold_error code with which the words
+ * could not be read to their end.  Errors of writing stick to the writer.
+ */
 #ifndef FF_CLI_FORMAT_H
 #define FF_CLI_FORMAT_H
 
-#include <stddef.h>
-#include <stdint.h>
-
 #include <forkfold.h>
 
+#include "selection.h"
 #include "writer.h"
 
-/* Which words are shown; the totals are always those of all words. */
-struct ff_cli_selection {
-    uint64_t top;       /* the most frequent ones; 0 = all */
-    uint64_t min_count; /* those that occur at least this often */
-};
+typedef int ff_cli_format_words(struct ff_cli_writer *writer, forkfold_words *words,
+                                struct ff_cli_selection selection);
 
 /* "count<TAB>word" lines.  No word holds a tab or a newline: both are white space. */
-void ff_cli_format_tsv(struct ff_cli_writer *writer, forkfold_words *words,
-                       struct ff_cli_selection selection);
+ff_cli_format_words ff_cli_format_tsv;
 
-/*
- * One object: {"words":[{"word":"the","count":3},...],"totals":{...}}.  It
- * holds nothing that differs between two runs over the same inputs.
- */
-void ff_cli_format_json(struct ff_cli_writer *writer, forkfold_words *words,
-                        struct ff_cli_selection selection);
+/* RFC 4180 with the header "count,word", but lines end in a newline alone. */
+ff_cli_format_words ff_cli_format_csv;
 
-/* For people: aligned, at most columns wide, safe on a terminal, totals below. */
-void ff_cli_format_table(struct ff_cli_writer *writer, forkfold_words *words,
-                         struct ff_cli_selection selection, size_t columns);
+/* One object: {"words":[{"word":"the","count":3},...],"totals":{...}}. */
+ff_cli_format_words ff_cli_format_json;
+
+/* One object a line: {"count":3,"word":"the"}. */
+ff_cli_format_words ff_cli_format_ndjson;
 
 #endif

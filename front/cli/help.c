@@ -29,15 +29,12 @@ static void write_words_help(struct ff_cli_writer *writer)
 {
     ff_cli_write_text(writer,
                       "Usage: forkfold words [OPTION]... PATH...\n"
-                      "Counts the words in files, in the *.txt files of directories, and in\n"
-                      "standard input (-), and lists them, most frequent first.\n"
+                      "Counts the words in files, directories (*.txt) and standard input (-).\n"
                       "\n");
     ff_cli_options_help(writer);
-    ff_cli_write_text(
-        writer, "\n"
-                "Exit codes: 0 every input counted, 1 all but the listed inputs, 2 wrong usage,\n"
-                "3 no result, 130 interrupted, 143 terminated.\n"
-                "'man forkfold' has the word rules, the output formats and examples.\n");
+    ff_cli_write_text(writer,
+                      "Exit codes: 0 all counted, 1 all but the listed inputs, 2 wrong usage,\n"
+                      "3 no result, 130 interrupted, 143 terminated.  Manual: man forkfold\n");
 }
 
 static void write_version(struct ff_cli_writer *writer)

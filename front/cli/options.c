@@ -9,6 +9,7 @@
 
 #include "command.h"
 #include "message.h"
+#include "text.h"
 #include "values.h"
 
 enum kind { SWITCH, NUMBER, DURATION, SIZE, CHOICE, TEXT };
@@ -21,7 +22,7 @@ struct option_row {
     uint64_t least; /* of numbers and sizes */
     uint64_t most;
     const char *argument; /* as the help shows it; of a choice, its values separated by '|' */
-    const char *help;
+    const char *help;     /* NULL: the help only names it */
 };
 
 #define FIELD(name) offsetof(struct ff_cli_options, name)
@@ -40,20 +41,18 @@ static const struct option_row rows[] = {
      "worker processes (default: usable CPUs)"},
     {"rule", 0, CHOICE, FIELD(rule), 0, 0, "letters|plain",
      "what a word is (default: letters)"},
-    {"invalid", 0, CHOICE, FIELD(invalid), 0, 0, "fail|replace",
-     "what to do with a file that is not UTF-8"},
+    {"invalid", 0, CHOICE, FIELD(invalid), 0, 0, "fail|replace", NULL},
     {"glob", 0, TEXT, FIELD(glob), 0, 0, "PATTERN",
      "names in directories (default: *.txt)"},
     {"recursive", 'r', SWITCH, FIELD(recursive), 0, 0, NULL,
      "enter subdirectories"},
     {"files-from", 0, TEXT, FIELD(files_from), 0, 0, "FILE",
      "count the files that FILE (or -) lists"},
-    {"null", '0', SWITCH, FIELD(null_separated), 0, 0, NULL,
-     "names in --files-from end in NUL"},
+    {"null", '0', SWITCH, FIELD(null_separated), 0, 0, NULL, NULL},
     {"output", 'o', TEXT, FIELD(output), 0, 0, "FILE",
      "write to FILE, wholly or not at all"},
-    {"format", 0, CHOICE, FIELD(format), 0, 0, "tsv|json",
-     "tsv (count, tab, word) or json"},
+    {"format", 0, CHOICE, FIELD(format), 0, 0, "tsv|csv|json|ndjson",
+     "how to write the words (default: tsv)"},
     {"top", 0, NUMBER, FIELD(top), 0, UINT64_MAX - 1, "N",
      "only the N most frequent words (0: all)"},
     {"min-count", 0, NUMBER, FIELD(min_count), 0, UINT64_MAX, "N",
@@ -62,34 +61,31 @@ static const struct option_row rows[] = {
      "list the failed inputs in FILE as JSON lines"},
     {"timeout", 0, DURATION, FIELD(timeout_ns), 0, 0, "DURATION",
      "longest time for one file: 1.5s, 2m"},
-    {"deadline", 0, DURATION, FIELD(deadline_ns), 0, 0, "DURATION",
-     "longest time for everything"},
-    {"retries", 0, NUMBER, FIELD(retries), 0, COUNT_MAX, "N",
-     "new tries after a worker died (default: 2)"},
-    {"max-deaths", 0, NUMBER, FIELD(max_deaths), 1, COUNT_MAX, "N",
-     "deaths in a row that end it (default: 10)"},
-    {"on-error", 0, CHOICE, FIELD(on_error), 0, 0, "skip|stop",
-     "go on after a failed input, or end the run"},
-    {"split", 0, SIZE, FIELD(split_bytes), SPLIT_MIN, SPLIT_MAX, "SIZE",
-     "pieces of big files (default: 4M)"},
+    {"deadline", 0, DURATION, FIELD(deadline_ns), 0, 0, "DURATION", NULL},
+    {"retries", 0, NUMBER, FIELD(retries), 0, COUNT_MAX, "N", NULL},
+    {"max-deaths", 0, NUMBER, FIELD(max_deaths), 1, COUNT_MAX, "N", NULL},
+    {"on-error", 0, CHOICE, FIELD(on_error), 0, 0, "skip|stop", NULL},
+    {"split", 0, SIZE, FIELD(split_bytes), SPLIT_MIN, SPLIT_MAX, "SIZE", NULL},
     {"progress", 0, CHOICE, FIELD(progress), 0, 0, "auto|always|never",
      "show progress on stderr"},
     {"quiet", 'q', SWITCH, FIELD(quiet), 0, 0, NULL,
      "no summary and no warnings"},
     {"verbose", 'v', SWITCH, FIELD(verbose), 0, 0, NULL,
-     "backtraces of crashed workers"},
-    {"help", 'h', SWITCH, FIELD(help), 0, 0, NULL,
-     "show this and exit"},
-    {"version", 'V', SWITCH, FIELD(version), 0, 0, NULL,
-     "show the versions and the licence and exit"},
+     "what it does, with backtraces of crashes"},
+    {"help", 'h', SWITCH, FIELD(help), 0, 0, NULL, NULL},
+    {"version", 'V', SWITCH, FIELD(version), 0, 0, NULL, NULL},
 };
 /* clang-format on */
 
 enum {
     ROW_COUNT = sizeof(rows) / sizeof(rows[0]),
     LONG_BASE = 256, /* getopt_long() returns this plus the row for a long option */
-    HELP_COLUMN = 36
+    HELP_COLUMN = 36,
+    HELP_COLUMNS = 80
 };
+
+static const struct ff_cli_options defaults = {
+    .format = FF_CLI_FORMAT_AUTO, .top = FF_CLI_TOP_DEFAULT, .retries = 2, .max_deaths = 10};
 
 static const char see_help[] = "see 'forkfold words --help'";
 
@@ -300,8 +296,7 @@ int ff_cli_options_parse(int argc, char **argv, struct ff_cli_options *options)
     struct getopt_view view;
     int value;
 
-    *options = (struct ff_cli_options){
-        .format = FF_CLI_FORMAT_AUTO, .top = FF_CLI_TOP_DEFAULT, .retries = 2, .max_deaths = 10};
+    *options = defaults;
     build_view(&view);
     opterr = 0;
     optind = 0; /* starts glibc's getopt afresh */
@@ -323,7 +318,7 @@ int ff_cli_options_parse(int argc, char **argv, struct ff_cli_options *options)
     return check_combination(options);
 }
 
-static void write_row(struct ff_cli_writer *writer, const struct option_row *row)
+static void write_described_row(struct ff_cli_writer *writer, const struct option_row *row)
 {
     size_t width = strlen("  -x, --") + strlen(row->name);
 
@@ -347,8 +342,119 @@ static void write_row(struct ff_cli_writer *writer, const struct option_row *row
     ff_cli_write_text(writer, "\n");
 }
 
+/* "-x/--name ARGUMENT", on a new line where it and a mark would pass the screen's edge. */
+static void write_named_row(struct ff_cli_writer *writer, const struct option_row *row,
+                            size_t *column)
+{
+    char letter[] = {'-', row->letter, '/', '\0'};
+    char name[HELP_COLUMNS];
+    int length =
+        snprintf(name, sizeof(name), " %s--%s%s%s", row->letter != 0 ? letter : "", row->name,
+                 row->argument != NULL ? " " : "", row->argument != NULL ? row->argument : "");
+
+    if (*column + (size_t)length + 1 > HELP_COLUMNS) {
+        ff_cli_write_text(writer, "\n ");
+        *column = 1;
+    }
+    ff_cli_write_text(writer, name);
+    *column += (size_t)length;
+}
+
+static void name_other_rows(struct ff_cli_writer *writer)
+{
+    static const char intro[] = "  Also (see the manual):";
+    size_t column = strlen(intro);
+    bool first = true;
+
+    ff_cli_write_text(writer, intro);
+    for (int i = 0; i < ROW_COUNT; i++) {
+        if (rows[i].help != NULL)
+            continue;
+        if (!first) {
+            ff_cli_write_text(writer, ",");
+            column++;
+        }
+        write_named_row(writer, &rows[i], &column);
+        first = false;
+    }
+    ff_cli_write_text(writer, ".\n");
+}
+
 void ff_cli_options_help(struct ff_cli_writer *writer)
 {
-    for (int i = 0; i < ROW_COUNT; i++)
-        write_row(writer, &rows[i]);
+    for (int i = 0; i < ROW_COUNT; i++) {
+        if (rows[i].help != NULL)
+            write_described_row(writer, &rows[i]);
+    }
+    name_other_rows(writer);
+}
+
+static bool is_default(const struct option_row *row, const void *field)
+{
+    const void *untouched = (const char *)&defaults + row->field;
+
+    switch (row->kind) {
+    case SWITCH:
+    case CHOICE:
+        return *(const int *)field == *(const int *)untouched;
+    case NUMBER:
+    case DURATION:
+    case SIZE:
+        return *(const uint64_t *)field == *(const uint64_t *)untouched;
+    case TEXT:
+        return *(const char *const *)field == NULL;
+    }
+    return true;
+}
+
+static void write_choice(struct ff_cli_writer *writer, const struct option_row *row, int value)
+{
+    const char *choice = row->argument;
+
+    for (; value > 0; value--)
+        choice += strcspn(choice, "|") + 1;
+    ff_cli_write(writer, choice, strcspn(choice, "|"));
+}
+
+static void write_value(struct ff_cli_writer *writer, const struct option_row *row,
+                        const void *field)
+{
+    const char *text;
+    char seconds[48];
+
+    switch (row->kind) {
+    case SWITCH:
+        break;
+    case CHOICE:
+        write_choice(writer, row, *(const int *)field);
+        break;
+    case NUMBER:
+    case SIZE:
+        ff_cli_write_number(writer, *(const uint64_t *)field);
+        break;
+    case DURATION:
+        snprintf(seconds, sizeof(seconds), "%.10gs", (double)*(const uint64_t *)field / 1e9);
+        ff_cli_write_text(writer, seconds);
+        break;
+    case TEXT:
+        text = *(const char *const *)field;
+        ff_cli_write_text(writer, "'");
+        ff_cli_write_safe(writer, text, strlen(text));
+        ff_cli_write_text(writer, "'");
+    }
+}
+
+void ff_cli_options_show_chosen(struct ff_cli_writer *writer, const struct ff_cli_options *options)
+{
+    for (int i = 0; i < ROW_COUNT; i++) {
+        const void *field = (const char *)options + rows[i].field;
+
+        if (is_default(&rows[i], field))
+            continue;
+        ff_cli_write_text(writer, " --");
+        ff_cli_write_text(writer, rows[i].name);
+        if (rows[i].kind != SWITCH)
+            ff_cli_write_text(writer, " ");
+        write_value(writer, &rows[i], field);
+    }
 }

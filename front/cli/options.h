@@ -12,7 +12,13 @@
 
 #include "writer.h"
 
-enum ff_cli_format { FF_CLI_FORMAT_AUTO = -1, FF_CLI_FORMAT_TSV, FF_CLI_FORMAT_JSON };
+enum ff_cli_format {
+    FF_CLI_FORMAT_AUTO = -1, /* the table on a terminal, else TSV */
+    FF_CLI_FORMAT_TSV,
+    FF_CLI_FORMAT_CSV,
+    FF_CLI_FORMAT_JSON,
+    FF_CLI_FORMAT_NDJSON
+};
 enum ff_cli_progress_mode { FF_CLI_PROGRESS_AUTO, FF_CLI_PROGRESS_ALWAYS, FF_CLI_PROGRESS_NEVER };
 enum ff_cli_on_error { FF_CLI_ON_ERROR_SKIP, FF_CLI_ON_ERROR_STOP };
 
@@ -53,7 +59,10 @@ struct ff_cli_options {
  */
 int ff_cli_options_parse(int argc, char **argv, struct ff_cli_options *options);
 
-/* One line per option. */
+/* A line for each option that many need, then the names of the others. */
 void ff_cli_options_help(struct ff_cli_writer *writer);
+
+/* " --name value" for each option that is not at its default. */
+void ff_cli_options_show_chosen(struct ff_cli_writer *writer, const struct ff_cli_options *options);
 
 #endif

@@ -294,7 +294,7 @@ static int close_file(struct ff_cli_output *output)
     return error == EINTR ? 0 : error;
 }
 
-static void abandon(struct ff_cli_output *output)
+void ff_cli_output_abandon(struct ff_cli_output *output)
 {
     if (output->state != FF_CLI_OUTPUT_CLOSED)
         (void)close_file(output);
@@ -339,7 +339,7 @@ int ff_cli_output_open(struct ff_cli_output *output, forkfold_pool *pool, char *
     error = output->kind == FF_CLI_OUTPUT_ATOMIC ? open_atomic(output) : open_straight(output);
     if (error == 0)
         return 0;
-    abandon(output);
+    ff_cli_output_abandon(output);
     return write_failed(output, error);
 }
 
@@ -396,6 +396,6 @@ int ff_cli_output_commit(struct ff_cli_output *output)
         error = put_in_place(output);
     else if (error == 0)
         error = close_file(output);
-    abandon(output);
+    ff_cli_output_abandon(output);
     return error == 0 ? 0 : write_failed(output, error);
 }

@@ -63,4 +63,7 @@ int ff_cli_output_open(struct ff_cli_output *output, forkfold_pool *pool, char *
  */
 int ff_cli_output_commit(struct ff_cli_output *output);
 
+/* Closes it without the commit: a file then is as if it had never been opened. */
+void ff_cli_output_abandon(struct ff_cli_output *output);
+
 #endif

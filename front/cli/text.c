@@ -3,6 +3,9 @@
 
 #include <stdio.h>
 #include <string.h>
+#include <wchar.h>
+
+enum { ESCAPE_COLUMNS = 4 }; /* \xNN */
 
 static const char hex_digits[] = "0123456789abcdef";
 
@@ -64,8 +67,17 @@ static bool is_unsafe(uint32_t value)
 /* One unit of safe text: a code point that is shown as it is, or bytes that are escaped. */
 struct glyph {
     size_t bytes;
+    size_t columns;
     bool escaped;
 };
+
+/* Code points are wchar_t values with the GNU C library, whatever the locale. */
+static size_t code_point_columns(uint32_t value)
+{
+    int columns = value < 0x80 ? 1 : wcwidth((wchar_t)value);
+
+    return columns < 0 ? 1 : (size_t)columns;
+}
 
 static struct glyph next_glyph(const char *text, size_t count)
 {
@@ -73,13 +85,10 @@ static struct glyph next_glyph(const char *text, size_t count)
     size_t length = code_point((const unsigned char *)text, count, &value);
 
     if (length == 0)
-        return (struct glyph){.bytes = 1, .escaped = true};
-    return (struct glyph){.bytes = length, .escaped = is_unsafe(value)};
-}
-
-static size_t glyph_columns(struct glyph glyph)
-{
-    return glyph.escaped ? 4 * glyph.bytes : 1;
+        return (struct glyph){.bytes = 1, .columns = ESCAPE_COLUMNS, .escaped = true};
+    if (is_unsafe(value))
+        return (struct glyph){.bytes = length, .columns = ESCAPE_COLUMNS * length, .escaped = true};
+    return (struct glyph){.bytes = length, .columns = code_point_columns(value)};
 }
 
 static void write_glyph(struct ff_cli_writer *writer, const char *text, struct glyph glyph)
@@ -105,6 +114,20 @@ void ff_cli_write_safe(struct ff_cli_writer *writer, const char *text, size_t co
     }
 }
 
+size_t ff_cli_safe_columns(const char *text, size_t count)
+{
+    size_t columns = 0;
+
+    while (count > 0) {
+        struct glyph glyph = next_glyph(text, count);
+
+        columns += glyph.columns;
+        text += glyph.bytes;
+        count -= glyph.bytes;
+    }
+    return columns;
+}
+
 /* The bytes of the longest start of text that fits into columns. */
 static size_t fitting_bytes(const char *text, size_t count, size_t columns)
 {
@@ -113,9 +136,9 @@ static size_t fitting_bytes(const char *text, size_t count, size_t columns)
     while (fitting < count) {
         struct glyph glyph = next_glyph(text + fitting, count - fitting);
 
-        if (glyph_columns(glyph) > columns)
+        if (glyph.columns > columns)
             break;
-        columns -= glyph_columns(glyph);
+        columns -= glyph.columns;
         fitting += glyph.bytes;
     }
     return fitting;

@@ -18,7 +18,13 @@ bool ff_cli_is_utf8(const char *text, size_t count);
  */
 void ff_cli_write_safe(struct ff_cli_writer *writer, const char *text, size_t count);
 
-/* The same in at most columns columns, one a code point; what is cut off becomes an ellipsis. */
+/*
+ * The columns that this takes on a terminal.  The locale in use says how wide a
+ * character is; those that it does not know take one column.
+ */
+size_t ff_cli_safe_columns(const char *text, size_t count);
+
+/* Writes text safely in at most columns columns; what is cut off becomes an ellipsis. */
 void ff_cli_write_safe_cut(struct ff_cli_writer *writer, const char *text, size_t count,
                            size_t columns);
 

@@ -8,7 +8,6 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/ioctl.h>
 #include <unistd.h>
 
 #include <forkfold.h>
@@ -23,6 +22,9 @@
 #include "paths.h"
 #include "progress.h"
 #include "signals.h"
+#include "table.h"
+#include "terminal.h"
+#include "text.h"
 
 enum { BUFFER_BYTES = 256 * 1024, TABLE_WORDS = 20, HIGH_FD = 10, MESSAGE_BYTES = 512 };
 
@@ -127,14 +129,41 @@ static int open_pool(struct command *command)
     return exit_code_of(error);
 }
 
+/* What is not an error is for --quiet not to show, --verbose or not. */
+static bool says_more(const struct ff_cli_options *options)
+{
+    return options->verbose && !options->quiet;
+}
+
+static void show_set_up(const struct command *command)
+{
+    unsigned workers = forkfold_pool_workers(command->pool);
+    unsigned cpus = forkfold_available_cpus();
+    struct ff_cli_writer writer;
+
+    ff_cli_message("version %s, %u worker%s, %u usable CPU%s", forkfold_version(), workers,
+                   workers == 1 ? "" : "s", cpus, cpus == 1 ? "" : "s");
+    ff_cli_writer_start(&writer, STDERR_FILENO, buffer, sizeof(buffer));
+    ff_cli_write_text(&writer, "forkfold: options:");
+    ff_cli_options_show_chosen(&writer, &command->options);
+    ff_cli_write_text(&writer, "\n");
+    (void)ff_cli_writer_flush(&writer); /* an unwritable stderr leaves nowhere to say so */
+}
+
 static const char *signal_text(int number)
 {
     return number == SIGINT ? "interrupted" : number == SIGTERM ? "terminated" : "hung up";
 }
 
-static int explain(const struct command *command, int error, const forkfold_progress *progress)
+static void show_pool_error(const struct command *command, int error)
 {
     const char *message = forkfold_pool_message(command->pool);
+
+    ff_cli_message("%s", *message != '\0' ? message : forkfold_strerror(error));
+}
+
+static int explain(const struct command *command, int error, const forkfold_progress *progress)
+{
     const char *more = progress->discovering ? " found so far" : "";
     int received = command->signals.received;
 
@@ -143,7 +172,7 @@ static int explain(const struct command *command, int error, const forkfold_prog
                        signal_text(received), progress->files_done, progress->files_found, more);
         return FF_CLI_SIGNAL_BASE + received;
     }
-    ff_cli_message("%s", *message != '\0' ? message : forkfold_strerror(error));
+    show_pool_error(command, error);
     if (exit_code_of(error) == FF_CLI_UNFINISHED && error != FORKFOLD_E_MEMORY)
         ff_cli_message("%" PRIu64 " of %" PRIu64 " files%s were done; no result was written",
                        progress->files_done, progress->files_found, more);
@@ -183,12 +212,12 @@ static int count(struct command *command)
     forkfold_progress progress = {0};
     int error;
 
-    ff_cli_progress_start(&command->progress, &command->options);
+    ff_cli_progress_start(&command->progress, &command->options, !command->paths.reads_stdin);
     options = words_options(command);
     error = ff_cli_signals_watch(&command->signals, command->pool, &command->progress);
     if (error == 0)
         error = forkfold_count_words(command->pool, &options, &command->words, &progress);
-    ff_cli_progress_clear(&command->progress);
+    ff_cli_progress_end(&command->progress, &progress);
     ff_cli_signals_release(&command->signals);
     if (error == 0)
         return 0;
@@ -239,42 +268,73 @@ static int report_failures(struct command *command)
     return ff_cli_output_commit(&command->failures);
 }
 
-static size_t terminal_columns(void)
+static bool wants_table(const struct ff_cli_options *options)
 {
-    struct winsize size;
-
-    return ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 0 ? size.ws_col : 80;
+    return options->output == NULL && options->format == FF_CLI_FORMAT_AUTO &&
+           isatty(STDOUT_FILENO) == 1;
 }
 
-static void format_result(struct command *command)
+/* Returns 0 or a forkfold_error code. */
+static int format_result(struct command *command)
 {
+    static ff_cli_format_words *const formats[] = {
+        [FF_CLI_FORMAT_TSV] = ff_cli_format_tsv,
+        [FF_CLI_FORMAT_CSV] = ff_cli_format_csv,
+        [FF_CLI_FORMAT_JSON] = ff_cli_format_json,
+        [FF_CLI_FORMAT_NDJSON] = ff_cli_format_ndjson,
+    };
     const struct ff_cli_options *options = &command->options;
     struct ff_cli_writer *writer = &command->result.writer;
     struct ff_cli_selection selection = {.top = options->top, .min_count = options->min_count};
-    bool table = options->output == NULL && options->format == FF_CLI_FORMAT_AUTO &&
-                 isatty(STDOUT_FILENO) == 1;
+    int format = options->format == FF_CLI_FORMAT_AUTO ? FF_CLI_FORMAT_TSV : options->format;
 
+    if (wants_table(options)) {
+        struct ff_cli_table_look look = {
+            .columns = ff_cli_terminal_columns(STDOUT_FILENO),
+            .utf8 = ff_cli_terminal_is_utf8(),
+            .colours = ff_cli_terminal_has_colours(STDOUT_FILENO),
+        };
+
+        if (selection.top == FF_CLI_TOP_DEFAULT)
+            selection.top = TABLE_WORDS;
+        return ff_cli_format_table(writer, command->words, selection, &look);
+    }
     if (selection.top == FF_CLI_TOP_DEFAULT)
-        selection.top = table ? TABLE_WORDS : 0;
-    if (table)
-        ff_cli_format_table(writer, command->words, selection, terminal_columns());
-    else if (options->format == FF_CLI_FORMAT_JSON)
-        ff_cli_format_json(writer, command->words, selection);
-    else
-        ff_cli_format_tsv(writer, command->words, selection);
+        selection.top = 0;
+    return formats[format](writer, command->words, selection);
 }
 
 static int write_result(struct command *command)
 {
     int code = ff_cli_output_open(&command->result, command->pool, buffer, sizeof(buffer));
+    int error;
 
     if (code != 0)
         return code;
-    format_result(command);
+    error = format_result(command);
+    if (error != 0) {
+        ff_cli_output_abandon(&command->result);
+        show_pool_error(command, error);
+        return FF_CLI_UNFINISHED;
+    }
     code = ff_cli_output_commit(&command->result);
     if (code == 0)
         ff_cli_signals_result_written();
     return code;
+}
+
+/* What --verbose adds to the summary. */
+static void sum_up_more(const forkfold_words_totals *totals)
+{
+    double seconds = (double)totals->elapsed_ns / 1e9;
+    char size[FF_CLI_SIZE_TEXT_BYTES];
+    char rate[FF_CLI_SIZE_TEXT_BYTES];
+
+    ff_cli_size_text(size, totals->bytes);
+    ff_cli_size_text(rate, seconds > 0 ? (uint64_t)((double)totals->bytes / seconds) : 0);
+    ff_cli_message("%s, %s/s, %" PRIu64 " input%s tried again, %" PRIu64 " other file%s left out",
+                   size, rate, totals->retries, totals->retries == 1 ? "" : "s",
+                   totals->files_other, totals->files_other == 1 ? "" : "s");
 }
 
 static void sum_up(const forkfold_words_totals *totals)
@@ -301,6 +361,8 @@ static int report(struct command *command)
         code = write_result(command);
     if (code != 0)
         return code;
+    if (says_more(&command->options))
+        sum_up_more(totals);
     if (!command->options.quiet)
         sum_up(totals);
     return totals->files_failed > 0 ? FF_CLI_PARTIAL : FF_CLI_DONE;
@@ -312,6 +374,8 @@ static int run(struct command *command)
 
     ff_cli_signals_block(&command->signals);
     code = open_pool(command);
+    if (code == 0 && says_more(&command->options))
+        show_set_up(command);
     if (code == 0)
         code = count(command);
     if (code == 0)

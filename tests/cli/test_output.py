@@ -1,8 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """What a result looks like, to programs; test_terminal.py has what people see."""
 
+import csv
+import io
 import json
 import os
+import re
 
 import generate
 import pytest
@@ -117,6 +120,94 @@ def test_json_of_nothing_is_valid(forkfold, texts):
 def test_json_selects_like_tsv(forkfold, counted):
     run = forkfold.words("--format", "json", "--top", "4", "--min-count", "2", "texts")
     assert json_words(json.loads(run.out.decode())) == ranked(counted[0])[:4]
+
+
+def csv_words(out):
+    rows = list(csv.reader(io.StringIO(out.decode(), newline="")))
+    assert rows[0] == ["count", "word"]
+    return [(word.encode(), int(count)) for count, word in rows[1:]]
+
+
+@pytest.mark.parametrize("rule", ["letters", "plain"])
+def test_csv_holds_all_words(forkfold, texts, counted, rule):
+    words, _ = reference.count_paths([texts], rule)
+    run = forkfold.words("--rule", rule, "--format", "csv", "texts")
+    assert csv_words(run.out) == ranked(words)
+    assert run.code == 1
+
+
+def test_csv_quotes_only_what_must_be_quoted(forkfold):
+    with open("input", "wb") as file:
+        file.write(b"a,b \"c\" d\"e' ' ; = ,")
+    out = forkfold.words("--rule", "plain", "--format", "csv", "input").out
+    assert out == b'count,word\n1,"""c"""\n1,\'\n1,","\n1,;\n1,=\n1,"a,b"\n1,"d""e\'"\n'
+
+
+def test_csv_of_nothing_has_its_header(forkfold, texts):
+    assert forkfold.words("-q", "--format", "csv", "texts").out == b"count,word\n"
+
+
+@pytest.mark.parametrize("rule", ["letters", "plain"])
+def test_ndjson_has_an_object_a_word(forkfold, texts, counted, rule):
+    words, _ = reference.count_paths([texts], rule)
+    run = forkfold.words("--rule", rule, "--format", "ndjson", "texts")
+    lines = run.out.decode().split("\n")
+    assert lines.pop() == ""
+    objects = [json.loads(line) for line in lines]
+    assert json_words({"words": objects}) == ranked(words)
+    assert all(list(entry) == ["count", "word"] for entry in objects)
+
+
+def test_ndjson_escapes_what_json_must_escape(forkfold):
+    with open("input", "wb") as file:
+        file.write(EXTREMES)
+    run = forkfold.words("--rule", "plain", "--format", "ndjson", "input")
+    objects = [json.loads(line) for line in run.out.decode().split("\n")[:-1]]
+    assert json_words({"words": objects}) == ranked(reference.count_text(EXTREMES, "plain"))
+    assert not any(byte < 0x20 and byte != 0x0A for byte in run.out)
+
+
+def test_ndjson_of_nothing_is_empty(forkfold, texts):
+    assert forkfold.words("-q", "--format", "ndjson", "texts").out == b""
+
+
+@pytest.mark.parametrize("name, parse", [
+    ("csv", csv_words),
+    ("ndjson", lambda out: json_words({"words": [json.loads(line) for line in out.splitlines()]})),
+])  # fmt: skip
+def test_every_format_selects_like_tsv(forkfold, counted, name, parse):
+    run = forkfold.words("--format", name, "--top", "4", "--min-count", "2", "texts")
+    assert parse(run.out) == ranked(counted[0])[:4]
+
+
+@pytest.mark.parametrize("name", ["csv", "json", "ndjson"])
+def test_every_format_goes_to_a_file_too(forkfold, counted, name):
+    printed = forkfold.words("-q", "--format", name, "texts").out
+    assert forkfold.words("--format", name, "-o", "out", "texts", creates=["out"]).out == b""
+    with open("out", "rb") as file:
+        assert file.read() == printed
+
+
+def test_verbose_run_tells_what_it_does(forkfold, texts):
+    (texts / "a.txt").write_bytes(b"word")
+    (texts / "b.md").write_bytes(b"word")
+    run = forkfold.words("-v", "-j", "2", "--rule", "plain", "--glob", "*.txt", "--timeout", "90s",
+                         "--retries", "0", "--split", "4K", "-r", "texts")  # fmt: skip
+    workers, options, more = run.messages()
+    assert re.fullmatch(rb"forkfold: version [\d.]+, 2 workers, \d+ usable CPUs?", workers)
+    assert options == (
+        b"forkfold: options: --workers 2 --rule plain --glob '*.txt' --recursive --timeout 90s "
+        b"--retries 0 --split 4096 --verbose"
+    )
+    assert re.fullmatch(
+        rb"forkfold: 4 B, .*/s, 0 inputs tried again, 1 other file left out", more
+    )
+    assert run.summary() == (1, 0, 1, 1)
+
+
+def test_quiet_outdoes_verbose(forkfold, texts):
+    (texts / "a.txt").write_bytes(b"word")
+    assert forkfold.words("-q", "-v", "texts").err == b""
 
 
 def test_summary_counts_one_file_in_the_singular(forkfold, texts):

@@ -13,7 +13,7 @@
 #include "options.h"
 #include "values.h"
 
-enum { ARGUMENTS_MAX = 16 };
+enum { ARGUMENTS_MAX = 24 };
 
 /* Parses "words" followed by the arguments up to NULL. */
 #define PARSE(options, ...) parse(options, (const char *[]){"words", __VA_ARGS__, NULL})
@@ -194,6 +194,25 @@ static void help_needs_no_path(void **state)
     assert_true(options.version);
 }
 
+static void chosen_options_are_shown_as_they_are_understood(void **state)
+{
+    static char text[1024];
+    struct ff_cli_options options;
+    struct ff_cli_writer writer;
+
+    (void)state;
+    assert_int_equal(PARSE(&options, "-j4", "--rule", "plain", "--invalid", "fail", "--glob", "a\n",
+                           "--format=ndjson", "--top", "0", "--retries", "2", "--max-deaths", "3",
+                           "--timeout", "1500ms", "--split=1.5K", "-v", "d"),
+                     0);
+    ff_cli_writer_start(&writer, -1, text, sizeof(text));
+    ff_cli_options_show_chosen(&writer, &options);
+    assert_int_equal(writer.error, 0);
+    text[writer.used] = '\0';
+    assert_string_equal(text, " --workers 4 --rule plain --glob 'a\\x0a' --format ndjson --top 0 "
+                              "--timeout 1.5s --max-deaths 3 --split 1536 --verbose");
+}
+
 static void help_fits_a_screen(void **state)
 {
     static char text[8192];
@@ -226,6 +245,7 @@ int main(void)
         cmocka_unit_test(every_value_lands_in_its_field),
         cmocka_unit_test(wrong_usage_is_refused),
         cmocka_unit_test(help_needs_no_path),
+        cmocka_unit_test(chosen_options_are_shown_as_they_are_understood),
         cmocka_unit_test(help_fits_a_screen),
     };
 

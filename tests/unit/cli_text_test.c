@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include <locale.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -71,6 +72,24 @@ static void long_text_is_cut_at_a_code_point(void **state)
     assert_string_equal(cut("a\x1b", 4), "a…");
     assert_string_equal(cut("ab", 1), "…");
     assert_string_equal(cut("ab", 0), "");
+}
+
+/* In a locale that knows nothing but ASCII, everything else is a column wide. */
+static void widths_are_those_of_the_locale(void **state)
+{
+    (void)state;
+    assert_int_equal(ff_cli_safe_columns("", 0), 0);
+    assert_int_equal(ff_cli_safe_columns("a\x1b\xFF", 3), 9);
+    assert_int_equal(ff_cli_safe_columns("日本", strlen("日本")), 2);
+    if (setlocale(LC_CTYPE, "C.UTF-8") == NULL)
+        skip();
+    assert_int_equal(ff_cli_safe_columns("日本é", strlen("日本é")), 5);
+    assert_int_equal(ff_cli_safe_columns("e\xCC\x81", 3), 1);
+    assert_string_equal(cut("日本語", 6), "日本語");
+    assert_string_equal(cut("日本語", 5), "日本…");
+    assert_string_equal(cut("日本語", 4), "日…");
+    assert_string_equal(cut("日本語", 1), "…");
+    setlocale(LC_CTYPE, "C");
 }
 
 static void json_strings_follow_rfc_8259(void **state)
@@ -153,6 +172,7 @@ int main(void)
         cmocka_unit_test(utf8_is_told_from_bytes),
         cmocka_unit_test(safe_text_cannot_steer_a_terminal),
         cmocka_unit_test(long_text_is_cut_at_a_code_point),
+        cmocka_unit_test(widths_are_those_of_the_locale),
         cmocka_unit_test(json_strings_follow_rfc_8259),
         cmocka_unit_test(sizes_are_short),
         cmocka_unit_test(numbers_are_written_whole),
