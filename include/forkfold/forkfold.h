@@ -6,6 +6,7 @@
 #include <forkfold/error.h>
 #include <forkfold/failure.h>
 #include <forkfold/pool.h>
+#include <forkfold/stats.h>
 #include <forkfold/version.h>
 #include <forkfold/words.h>
 

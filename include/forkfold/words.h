@@ -18,6 +18,7 @@
 #include <forkfold/export.h>
 #include <forkfold/failure.h>
 #include <forkfold/pool.h>
+#include <forkfold/stats.h>
 
 #ifdef __cplusplus
 extern "C" {
@@ -57,7 +58,10 @@ typedef struct forkfold_words_options {
     unsigned retries_plus_one; /* attempts per item after a death; 0 = 3 */
     unsigned max_deaths;       /* deaths in a row without progress; 0 = 10 */
     int stop_on_failure;       /* the first failed input ends the call */
+    const char *cpu;           /* whose instructions to use: "avx512", "avx2", "generic" (any);
+                                  NULL = the best of this machine; for tests and comparisons */
     uint64_t split_bytes;      /* files above are split into pieces of it; 0 = 4 MiB */
+    int measure;               /* find out all of forkfold_stats: some milliseconds per process */
     uint64_t progress_ns;      /* call on_progress this often; 0 = never */
     void (*on_progress)(const forkfold_progress *progress, void *context);
     void *context; /* for on_progress */
@@ -82,7 +86,6 @@ typedef struct forkfold_words_totals {
     uint64_t retries;
     uint64_t deaths;
     uint64_t elapsed_ns;
-    uint64_t bytes_spilled; /* written to disk because memory did not hold it */
 } forkfold_words_totals;
 
 /*
@@ -101,6 +104,9 @@ FORKFOLD_API int forkfold_count_words(forkfold_pool *pool, const forkfold_words_
 FORKFOLD_API void forkfold_words_close(forkfold_words *words); /* NULL is allowed */
 
 FORKFOLD_API const forkfold_words_totals *forkfold_words_get_totals(const forkfold_words *words);
+
+/* How the work went; lives as long as the result. */
+FORKFOLD_API const forkfold_stats *forkfold_words_get_stats(const forkfold_words *words);
 
 /*
  * The words, most frequent first, ties in byte order of the key.  next()

@@ -172,13 +172,14 @@ static int advance(struct ff_file_merge *merge)
 static int keep_entry(struct ff_file_merge *merge, struct ff_entry *entry)
 {
     *entry = *merge->heap.heads[merge->heap.sources[0]];
-    if (merge->key.size < entry->key_bytes) {
-        unsigned char *grown = realloc(merge->key.bytes, entry->key_bytes * 2);
+    /* The empty key is no null pointer either. */
+    if (merge->key.size <= entry->key_bytes) {
+        unsigned char *grown = realloc(merge->key.bytes, entry->key_bytes * 2 + 1);
 
         if (grown == NULL)
             return FORKFOLD_E_MEMORY;
         merge->key.bytes = grown;
-        merge->key.size = entry->key_bytes * 2;
+        merge->key.size = entry->key_bytes * 2 + 1;
     }
     if (entry->key_bytes > 0)
         memcpy(merge->key.bytes, entry->key, entry->key_bytes);

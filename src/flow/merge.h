@@ -44,7 +44,7 @@ struct ff_file_merge {
     struct ff_partial_reader *readers; /* borrowed, one per source */
     struct ff_heap heap;
     struct ff_byte_buffer key; /* of the entry that was returned last */
-    size_t failed;             /* after a negative code: the reader it came from */
+    size_t failed; /* the reader that FORKFOLD_E_SPILL or FORKFOLD_E_DAMAGED came from */
 };
 
 /*

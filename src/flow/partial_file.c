@@ -16,7 +16,7 @@
 
 enum { VERSION = 1 };
 
-/* A key that is longer does not go into the index: the blocks before it lead to it as well. */
+/* A separator that is longer does not go into the index: the blocks before lead there as well. */
 enum { INDEX_KEY_BYTES_MAX = 64 };
 
 /* A 64-bit number takes at most so many bytes, seven bits in each. */
@@ -189,21 +189,6 @@ static int end_block(struct ff_partial_writer *writer)
     return write_block(writer, &writer->block, BLOCK_ENTRIES, entry_count);
 }
 
-/* Keys of the index name the place of the block that is to be written next. */
-static int add_to_index(struct ff_partial_writer *writer, const char *key, size_t key_bytes)
-{
-    struct ff_byte_buffer *index = &writer->index;
-
-    if (key_bytes > INDEX_KEY_BYTES_MAX)
-        return 0;
-    if (buffer_reserve(index, index->used + 2 * (size_t)NUMBER_BYTES_MAX + key_bytes) < 0)
-        return FORKFOLD_E_MEMORY;
-    put_number(index, writer->extent.bytes);
-    put_number(index, key_bytes);
-    put_bytes(index, key, key_bytes);
-    return 0;
-}
-
 static size_t shared_bytes(const struct ff_byte_buffer *last, const char *key, size_t key_bytes)
 {
     size_t most = last->used < key_bytes ? last->used : key_bytes;
@@ -212,6 +197,27 @@ static size_t shared_bytes(const struct ff_byte_buffer *last, const char *key, s
     while (shared < most && last->bytes[shared] == (unsigned char)key[shared])
         shared++;
     return shared;
+}
+
+/*
+ * Names the place of the block that is to be written next, by as much of its first key as tells it
+ * from the key before: all keys before are below that, and none from here on.
+ */
+static int add_to_index(struct ff_partial_writer *writer, const char *key, size_t key_bytes)
+{
+    struct ff_byte_buffer *index = &writer->index;
+    size_t separating = shared_bytes(&writer->last_key, key, key_bytes) + 1;
+
+    if (key_bytes > separating)
+        key_bytes = separating;
+    if (key_bytes > INDEX_KEY_BYTES_MAX)
+        return 0;
+    if (buffer_reserve(index, index->used + 2 * (size_t)NUMBER_BYTES_MAX + key_bytes) < 0)
+        return FORKFOLD_E_MEMORY;
+    put_number(index, writer->extent.bytes);
+    put_number(index, key_bytes);
+    put_bytes(index, key, key_bytes);
+    return 0;
 }
 
 static int keep_last_key(struct ff_byte_buffer *last, const char *key, size_t key_bytes,
@@ -394,7 +400,17 @@ int ff_partial_reader_open(struct ff_partial_reader *reader, int fd, struct ff_e
     reader->index_offset = footer.index_offset;
     reader->coverage_offset = footer.coverage_offset;
     reader->next_block = sizeof(header);
+    reader->from_start = true;
     return 0;
+}
+
+/* A block of another partial of the job, left over at the same place, is found by the sums. */
+static int end_of_entries(struct ff_partial_reader *reader)
+{
+    bool complete =
+        reader->entries_read == reader->entry_count && reader->total_read == reader->total;
+
+    return complete || !reader->from_start ? 0 : damaged(reader);
 }
 
 /* Stands before the first entry of the next block.  1, or 0 when there is none, or a code. */
@@ -404,7 +420,7 @@ static int enter_next_block(struct ff_partial_reader *reader)
     int code;
 
     if (reader->next_block == reader->index_offset)
-        return 0;
+        return end_of_entries(reader);
     code = load_block(reader, reader->next_block, reader->index_offset, BLOCK_ENTRIES);
     if (code < 0)
         return code;
@@ -483,6 +499,8 @@ static int accept(struct ff_partial_reader *reader, const struct packed *packed)
                                       .key = (const char *)key->bytes,
                                       .key_bytes = key_bytes};
     reader->has_entry = true;
+    reader->entries_read++;
+    reader->total_read += packed->count;
     return 1;
 }
 
@@ -533,8 +551,28 @@ static int next_line(struct ff_partial_reader *reader, size_t *position, struct 
 
 static int load_index(struct ff_partial_reader *reader)
 {
+    int code = load_block(reader, reader->index_offset, reader->coverage_offset, BLOCK_INDEX);
+
     reader->block_left = 0;
-    return load_block(reader, reader->index_offset, reader->coverage_offset, BLOCK_INDEX);
+    if (code == 0 && reader->block.used != reader->coverage_offset - reader->index_offset)
+        return damaged(reader);
+    return code;
+}
+
+/* After a look at the index. */
+static void go_to(struct ff_partial_reader *reader, uint64_t block)
+{
+    /* An index is as large as the partial has blocks; readers are many. */
+    if (reader->block.size > FF_BLOCK_BYTES) {
+        free(reader->block.bytes);
+        reader->block = (struct ff_byte_buffer){0};
+    }
+    reader->next_block = block;
+    reader->has_entry = false;
+    reader->key.used = 0;
+    reader->from_start = block == sizeof(struct header);
+    reader->entries_read = 0;
+    reader->total_read = 0;
 }
 
 static bool is_above(const struct index_line *line, const char *key, size_t key_bytes)
@@ -556,9 +594,7 @@ int ff_partial_reader_seek(struct ff_partial_reader *reader, const char *key, si
         return more;
     while ((more = next_line(reader, &position, &line)) > 0 && !is_above(&line, key, key_bytes))
         block = line.offset;
-    reader->next_block = block;
-    reader->has_entry = false;
-    reader->key.used = 0;
+    go_to(reader, block);
     return more < 0 ? more : 0;
 }
 
@@ -580,13 +616,12 @@ int ff_partial_reader_sample(struct ff_partial_reader *reader, size_t most,
     for (; more == 0 && number < lines; number++) {
         int code = next_line(reader, &position, &line);
 
-        /* Of so many lines, those where the count of samples so far passes a whole number. */
-        if (code > 0 && (lines <= most || number * most / lines != (number + 1) * most / lines))
+        /* Each stands for so many lines, and lies in their middle. */
+        if (code > 0 && (lines <= most || (number * most + lines / 2) / lines !=
+                                              ((number + 1) * most + lines / 2) / lines))
             more = visit(context, line.key, line.key_bytes);
     }
-    reader->next_block = sizeof(struct header);
-    reader->has_entry = false;
-    reader->key.used = 0;
+    go_to(reader, sizeof(struct header));
     return more < 0 ? more : 0;
 }
 

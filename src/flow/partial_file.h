@@ -17,7 +17,8 @@
  *
  * Written once from front to back and then immutable.  Every byte is under a
  * checksum, and the checksum of a block knows the block's place, so that blocks cannot change
- * places unnoticed.  Reading needs memory for one block, however large the partial is.
+ * places unnoticed.  Reading needs memory for one block, however large the partial is, and
+ * seeking, for a moment, for the index: about a thousandth of the partial.
  *
  * Files are read with pread rather than mapped: a disk that fails is an error code then, not a
  * SIGBUS, in processes that are not ours to end.
@@ -74,7 +75,8 @@ int ff_partial_writer_open(struct ff_partial_writer *writer, int fd, uint64_t of
                            enum ff_order order, uint64_t fingerprint);
 
 /*
- * Adds a key; keys come in the order of the partial.  0, FORKFOLD_E_MEMORY, FORKFOLD_E_SPILL (the
+ * Adds a key of at most FF_KEY_BYTES_MAX bytes with a count above 0; keys come in the order of the
+ * partial, each once.  After an error the writer can only be closed.  0, FORKFOLD_E_MEMORY, FORKFOLD_E_SPILL (the
  * file cannot be written, see system_error), or FORKFOLD_E_LIMIT (the total passes 64 bits).
  */
 int ff_partial_writer_add(struct ff_partial_writer *writer, const char *key, size_t key_bytes,
@@ -104,6 +106,9 @@ struct ff_partial_reader {
     uint32_t block_left;       /* entries of the block that have not been read */
     struct ff_byte_buffer key; /* of the last entry */
     bool has_entry;
+    bool from_start; /* since the first entry nothing was passed over: at the end, these count */
+    uint64_t entries_read;
+    uint64_t total_read;
     struct ff_entry entry; /* the one that was read last; its key lies in key */
 };
 
@@ -115,7 +120,7 @@ struct ff_partial_reader {
 int ff_partial_reader_open(struct ff_partial_reader *reader, int fd, struct ff_extent extent,
                            enum ff_order order, uint64_t fingerprint);
 
-/* 1 with reader->entry, valid until the next call; 0 at the end; or as ff_partial_reader_open. */
+/* After an error the reader can only be closed.  1 with reader->entry, valid until the next call; 0 at the end; or as ff_partial_reader_open. */
 int ff_partial_reader_next(struct ff_partial_reader *reader);
 
 /*
@@ -126,7 +131,7 @@ int ff_partial_reader_seek(struct ff_partial_reader *reader, const char *key, si
 
 /*
  * Up to most keys of the index, evenly spread, to cut the keys into ranges of like size: visit is
- * called for each.  0 or as ff_partial_reader_open, or the first negative code of visit.
+ * called for each.  The reader then stands before the first entry.  0 or as ff_partial_reader_open, or the first negative code of visit.
  */
 int ff_partial_reader_sample(struct ff_partial_reader *reader, size_t most,
                              int (*visit)(void *context, const char *key, size_t key_bytes),

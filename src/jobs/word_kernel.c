@@ -260,13 +260,22 @@ const struct ff_scan_variant *ff_scan_variants(size_t *count)
     return variants + first;
 }
 
+const struct ff_scan_variant *ff_scan_variant_named(const char *name)
+{
+    size_t count;
+    const struct ff_scan_variant *variants = ff_scan_variants(&count);
+
+    for (size_t i = 0; i < count; i++)
+        if (name == NULL || strcmp(variants[i].name, name) == 0)
+            return &variants[i];
+    return NULL;
+}
+
 void ff_word_kernel_init(struct ff_word_kernel *kernel, enum forkfold_word_rule rule,
                          enum forkfold_invalid invalid)
 {
-    size_t count;
-
     *kernel = (struct ff_word_kernel){
-        .rule = rule, .invalid = invalid, .variant = ff_scan_variants(&count)};
+        .rule = rule, .invalid = invalid, .variant = ff_scan_variant_named(NULL)};
 }
 
 void ff_word_kernel_free(struct ff_word_kernel *kernel)

@@ -32,6 +32,9 @@ struct ff_scan_variant {
 /* Those that this CPU can run, the fastest first, "generic" last.  Static storage. */
 const struct ff_scan_variant *ff_scan_variants(size_t *count);
 
+/* The one of that name, or the fastest for NULL; NULL when this CPU runs none of that name. */
+const struct ff_scan_variant *ff_scan_variant_named(const char *name);
+
 /* Returned by feed, beside 0 and negative codes, when strict input is ill-formed. */
 enum { FF_WORDS_ILL_FORMED = 1 };
 

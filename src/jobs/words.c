@@ -51,6 +51,10 @@ static int check_options(forkfold_pool *pool, const forkfold_words_options *opti
                             "pieces of %llu bytes are not possible; choose from %d to %llu",
                             (unsigned long long)options->split_bytes, SPLIT_BYTES_MIN,
                             (unsigned long long)SPLIT_BYTES_MAX);
+    if (ff_scan_variant_named(options->cpu) == NULL)
+        return ff_error_set(&pool->error, FORKFOLD_E_INVALID,
+                            "this machine does not run '%s'; choose from %s and what is below it",
+                            options->cpu, ff_scan_variant_named(NULL)->name);
     if (options->progress_ns != 0 && options->on_progress == NULL)
         return ff_error_set(&pool->error, FORKFOLD_E_INVALID, "progress_ns without on_progress");
     return 0;
@@ -226,6 +230,7 @@ static void begin_count(struct ff_counting *counting)
         .attempts = options->retries_plus_one > 0 ? options->retries_plus_one : FF_ATTEMPTS_DEFAULT,
         .max_deaths = options->max_deaths > 0 ? options->max_deaths : FF_MAX_DEATHS_DEFAULT,
         .seal_on_failure = options->stop_on_failure != 0,
+        .measure = options->measure != 0,
         .tick_ns = limit_ns(options->progress_ns),
         .on_tick = on_tick,
         .tick_context = counting};
@@ -297,6 +302,7 @@ static int open_counting(struct ff_counting *counting)
     counting->input.context->rule = options->rule;
     counting->input.context->invalid = options->invalid;
     counting->input.context->stdin_fd = options->stdin_fd;
+    counting->input.context->scan = ff_scan_variant_named(options->cpu);
     counting->input.context->table_bytes = table_bytes(counting);
     counting->input.context->fingerprint = fingerprint_of(options);
     counting->input.context->split_bytes =

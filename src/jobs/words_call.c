@@ -23,6 +23,7 @@ int ff_words_run_call(struct ff_counting *counting, const struct ff_job *job, co
 {
     struct ff_call_options call = {.job = job,
                                    .context = context,
+                                   .measure = counting->options->measure != 0,
                                    .deadline_at_ns = counting->deadline_at_ns,
                                    .attempts = FF_ATTEMPTS_DEFAULT,
                                    .max_deaths = FF_MAX_DEATHS_DEFAULT};
@@ -39,6 +40,8 @@ int ff_words_run_call(struct ff_counting *counting, const struct ff_job *job, co
     while (code == 0);
     if (code > 0)
         code = ff_call_verify(counting->pool);
+    if (code == 0)
+        ff_call_add_stats(counting->pool, &counting->words->stats);
     if (code == 0 && ff_observe(&counting->pool->layout.supervisor->quarantined) != 0)
         return fail_folding(counting);
     return code;

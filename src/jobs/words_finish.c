@@ -373,7 +373,7 @@ static int fold(struct ff_counting *counting, const bool *failed_groups)
 
 /* ---- The result ---------------------------------------------------------- */
 
-static uint64_t bytes_spilled(forkfold_pool *pool)
+static uint64_t spilled_bytes(forkfold_pool *pool)
 {
     uint64_t bytes = 0;
 
@@ -403,7 +403,7 @@ static void sum_totals(struct ff_counting *counting, const bool *failed_groups)
     totals->files_other = ff_discover_unmatched(counting->discover);
     totals->retries = counting->counted.retries;
     totals->deaths = counting->counted.deaths;
-    totals->bytes_spilled = bytes_spilled(counting->pool);
+    counting->words->stats.spilled_bytes = spilled_bytes(counting->pool);
     totals->elapsed_ns = ff_clock_ns() - counting->started_ns;
 }
 
@@ -414,6 +414,7 @@ int ff_words_finish(struct ff_counting *counting)
     int code;
 
     counting->counted = ff_call_counts(counting->pool);
+    ff_call_add_stats(counting->pool, &counting->words->stats);
     counting->seals = calloc(workers, sizeof(const struct ff_seal *));
     if (failed_groups == NULL || counting->seals == NULL) {
         free(failed_groups);

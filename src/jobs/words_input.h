@@ -13,6 +13,7 @@
 
 #include "files/discover.h"
 #include "files/read.h"
+#include "jobs/word_kernel.h"
 #include "pool/call.h"
 
 enum ff_input_kind { FF_INPUT_FILE, FF_INPUT_STDIN };
@@ -38,6 +39,7 @@ struct ff_words_context {
     enum forkfold_word_rule rule;
     enum forkfold_invalid invalid;
     int stdin_fd;
+    const struct ff_scan_variant *scan; /* the driver's pointer is every worker's: one image */
     uint64_t split_bytes;
     uint64_t table_bytes; /* what the tables of one worker may take */
     uint64_t fingerprint; /* of what is counted: the mark of its partials */

@@ -104,6 +104,7 @@ static int words_attach(struct ff_worker *worker, const void *context, void **re
     ff_tally_init(&state->whole, &state->budget);
     ff_tally_init(&state->stream, &state->budget);
     ff_word_kernel_init(&state->kernel, state->context->rule, state->context->invalid);
+    state->kernel.variant = state->context->scan;
     *result = state;
     return 0;
 }

@@ -165,6 +165,11 @@ const forkfold_words_totals *forkfold_words_get_totals(const forkfold_words *wor
     return &words->totals;
 }
 
+const forkfold_stats *forkfold_words_get_stats(const forkfold_words *words)
+{
+    return &words->stats;
+}
+
 int forkfold_words_next(forkfold_words *words, forkfold_word *word)
 {
     const struct ff_entry *entry;

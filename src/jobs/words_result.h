@@ -24,6 +24,7 @@ struct forkfold_words {
     size_t failure_count;
     size_t failure_capacity;
     forkfold_words_totals totals;
+    forkfold_stats stats;
 };
 
 /*

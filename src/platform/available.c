@@ -5,6 +5,7 @@
 #include <sys/resource.h>
 
 #include "platform/cgroup.h"
+#include "platform/kernel_file.h"
 
 static void lower(uint64_t *available, long long limit, long long used)
 {
@@ -20,11 +21,13 @@ static void apply_limit(const char *folder, bool unified, void *context)
     long long used[2];
     long long cached = 0;
 
-    if (ff_cgroup_read(folder, unified ? "memory.max" : "memory.limit_in_bytes", limit) < 1 ||
+    if (ff_kernel_file_numbers(folder, unified ? "memory.max" : "memory.limit_in_bytes", limit) <
+            1 ||
         limit[0] < 0 ||
-        ff_cgroup_read(folder, unified ? "memory.current" : "memory.usage_in_bytes", used) < 1)
+        ff_kernel_file_numbers(folder, unified ? "memory.current" : "memory.usage_in_bytes", used) <
+            1)
         return;
-    (void)ff_cgroup_read_line(folder, "memory.stat",
+    (void)ff_kernel_file_line(folder, "memory.stat",
                               unified ? "inactive_file" : "total_inactive_file", &cached);
     lower(context, limit[0], used[0] - cached);
 }
@@ -34,7 +37,7 @@ uint64_t ff_available_memory(void)
     uint64_t available = UINT64_MAX;
     long long kibibytes;
 
-    if (ff_cgroup_read_line("/proc", "meminfo", "MemAvailable", &kibibytes) && kibibytes >= 0)
+    if (ff_kernel_file_line("/proc", "meminfo", "MemAvailable", &kibibytes) && kibibytes >= 0)
         available = (uint64_t)kibibytes * 1024;
     ff_cgroup_visit("memory", apply_limit, &available);
     return available;

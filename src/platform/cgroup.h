@@ -13,10 +13,4 @@
 void ff_cgroup_visit(const char *controller,
                      void (*visit)(const char *folder, bool unified, void *context), void *context);
 
-/* Up to two numbers of a one-line file in a folder; "max" reads as -1.  Returns how many. */
-int ff_cgroup_read(const char *folder, const char *name, long long numbers[2]);
-
-/* The number behind a word at the start of a line, as in memory.stat; false without that line. */
-bool ff_cgroup_read_line(const char *folder, const char *name, const char *word, long long *number);
-
 #endif

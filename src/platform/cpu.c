@@ -11,6 +11,7 @@
 #include <stddef.h>
 
 #include "platform/cgroup.h"
+#include "platform/kernel_file.h"
 
 static unsigned affinity_cpus(void)
 {
@@ -39,11 +40,11 @@ static void apply_quota(const char *folder, bool unified, void *context)
     unsigned long long allowed;
 
     if (unified) {
-        if (ff_cgroup_read(folder, "cpu.max", quota) != 2)
+        if (ff_kernel_file_numbers(folder, "cpu.max", quota) != 2)
             return;
         period[0] = quota[1];
-    } else if (ff_cgroup_read(folder, "cpu.cfs_quota_us", quota) != 1 ||
-               ff_cgroup_read(folder, "cpu.cfs_period_us", period) != 1) {
+    } else if (ff_kernel_file_numbers(folder, "cpu.cfs_quota_us", quota) != 1 ||
+               ff_kernel_file_numbers(folder, "cpu.cfs_period_us", period) != 1) {
         return;
     }
     if (quota[0] <= 0 || period[0] <= 0)

@@ -8,29 +8,45 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
+
+#include "platform/clock.h"
+#include "platform/kernel_file.h"
 
 #ifndef P_PIDFD
 #define P_PIDFD 3
 #endif
 
+static uint64_t ns_of(struct timeval time)
+{
+    return (uint64_t)time.tv_sec * FF_NS_PER_S + (uint64_t)time.tv_usec * 1000;
+}
+
 struct ff_exit ff_process_reap(int pidfd, pid_t pid)
 {
+    struct rusage usage;
     siginfo_t info;
-    int result;
+    struct ff_exit end;
+    long result;
 
     memset(&info, 0, sizeof(info));
+    /* The C library's waitid has no place for what the child used. */
     do
-        result = waitid(pidfd >= 0 ? (idtype_t)P_PIDFD : P_PID,
-                        pidfd >= 0 ? (id_t)pidfd : (id_t)pid, &info, WEXITED);
+        result = syscall(SYS_waitid, pidfd >= 0 ? P_PIDFD : P_PID, pidfd >= 0 ? pidfd : pid, &info,
+                         WEXITED, &usage);
     while (result < 0 && errno == EINTR);
     if (result < 0)
         return (struct ff_exit){.known = false};
+    end = (struct ff_exit){.known = true, .cpu_ns = ns_of(usage.ru_utime) + ns_of(usage.ru_stime)};
     if (info.si_code == CLD_EXITED)
-        return (struct ff_exit){.known = true, .code = info.si_status};
-    return (struct ff_exit){.known = true, .signal = info.si_status};
+        end.code = info.si_status;
+    else
+        end.signal = info.si_status;
+    return end;
 }
 
 bool ff_process_bind_to_parent(pid_t parent)
@@ -186,4 +202,36 @@ void ff_process_end_strays(const pid_t *ours, unsigned count)
 {
     while (end_strays_once(ours, count))
         ;
+}
+
+uint64_t ff_process_cpu_ns(pid_t pid)
+{
+    struct timespec used;
+    clockid_t clock;
+
+    if (clock_getcpuclockid(pid, &clock) != 0 || clock_gettime(clock, &used) != 0)
+        return 0;
+    return (uint64_t)used.tv_sec * FF_NS_PER_S + (uint64_t)used.tv_nsec;
+}
+
+static uint64_t kibibytes_of(const char *file, const char *line)
+{
+    long long kibibytes;
+
+    return ff_kernel_file_line("/proc/self", file, line, &kibibytes) && kibibytes > 0
+               ? (uint64_t)kibibytes * 1024
+               : 0;
+}
+
+struct ff_memory_use ff_process_memory(void)
+{
+    uint64_t peak = kibibytes_of("status", "VmHWM");
+    uint64_t shared = kibibytes_of("status", "RssFile") + kibibytes_of("status", "RssShmem");
+
+    /* Shared pages are hardly ever given back, so what is shared now was so at the peak. */
+    return (struct ff_memory_use){
+        .private_peak_bytes = peak > shared ? peak - shared : 0,
+        .shared_bytes =
+            kibibytes_of("smaps_rollup", "Pss_File") + kibibytes_of("smaps_rollup", "Pss_Shmem"),
+    };
 }

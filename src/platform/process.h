@@ -4,13 +4,21 @@
 #define FF_PLATFORM_PROCESS_H
 
 #include <stdbool.h>
+#include <stdint.h>
 #include <sys/types.h>
 
 /* How a child ended. */
 struct ff_exit {
-    bool known; /* false when the host ignores SIGCHLD: the kernel keeps no status then */
-    int signal; /* the signal that ended it, or 0 */
-    int code;   /* its exit code when signal is 0 */
+    bool known;      /* false when the host ignores SIGCHLD: the kernel keeps no status then */
+    int signal;      /* the signal that ended it, or 0 */
+    int code;        /* its exit code when signal is 0 */
+    uint64_t cpu_ns; /* user and system time that it used */
+};
+
+/* Memory of this process. */
+struct ff_memory_use {
+    uint64_t private_peak_bytes; /* the most that was its own alone at one time */
+    uint64_t shared_bytes; /* of pages that it shares, its part: those of all processes add up */
 };
 
 /* Reaps the child behind the pidfd, which is readable. */
@@ -41,6 +49,12 @@ void ff_process_offer_to_oom(void);
 
 /* Orphans below this process become its children, instead of init's. */
 void ff_process_adopt_orphans(void);
+
+/* User and system time of a living child, or of this process (0); 0 when there is none. */
+uint64_t ff_process_cpu_ns(pid_t pid);
+
+/* Zeroes where the kernel does not tell.  Takes time in proportion to the memory. */
+struct ff_memory_use ff_process_memory(void);
 
 /* How often the kernel has killed for memory in this process's cgroup, or on the machine. */
 unsigned long ff_process_oom_kills(void);

@@ -16,6 +16,7 @@
 #include "platform/clock.h"
 #include "platform/event.h"
 #include "platform/kill_point.h"
+#include "platform/process.h"
 #include "pool/coverage.h"
 #include "pool/pool_tags.h"
 
@@ -84,13 +85,17 @@ void ff_call_begin(forkfold_pool *pool, const struct ff_call_options *options)
     ff_own_set(&supervisor->deaths, 0);
     ff_own_set(&supervisor->retries, 0);
     ff_own_set(&supervisor->quarantined, 0);
+    ff_own_set(&supervisor->cpu_ns, 0);
     control->call = (struct ff_call){.job = options->job,
                                      .context = options->context,
                                      .timeout_ns = options->timeout_ns,
                                      .started_ns = ff_clock_ns(),
                                      .attempts = options->attempts,
                                      .max_deaths = options->max_deaths,
-                                     .seal_on_failure = options->seal_on_failure};
+                                     .seal_on_failure = options->seal_on_failure,
+                                     .measure = options->measure};
+    if (options->measure)
+        pool->cpu_begin_ns = ff_process_cpu_ns(0);
     pool->deadline_ns = options->deadline_at_ns;
     pool->tick_ns = options->tick_ns;
     pool->next_tick_ns = ff_call_clock_ns(pool) + options->tick_ns;
@@ -297,4 +302,50 @@ struct ff_call_counts ff_call_counts(const forkfold_pool *pool)
         counts.failed += ff_peer_get(&segment->items_failed);
     }
     return counts;
+}
+
+/* What a slot's processes used in this call. */
+static void add_slot(const struct ff_segment *segment, forkfold_stats *stats, uint64_t *bytes)
+{
+    const struct ff_worker_stats *worker = &segment->stats;
+
+    stats->busy_ns += ff_peer_get(&worker->busy_ns);
+    if (ff_peer_get(&worker->timed_claims) > 0)
+        stats->claim_ns += ff_peer_get(&worker->claim_ns) * ff_peer_get(&worker->tasks) /
+                           ff_peer_get(&worker->timed_claims);
+    stats->seal_ns += ff_peer_get(&worker->seal_ns);
+    stats->tasks += ff_peer_get(&worker->tasks);
+    stats->seals += ff_peer_get(&worker->seals);
+    stats->items += ff_peer_get(&segment->items_done);
+    *bytes += ff_peer_get(&worker->private_peak_bytes) + ff_peer_get(&worker->shared_bytes);
+}
+
+void ff_call_add_stats(const forkfold_pool *pool, forkfold_stats *stats)
+{
+    const struct ff_call *call = &pool->layout.control->call;
+    uint64_t wall_ns = ff_clock_ns() - call->started_ns;
+    uint64_t all_ns;
+    uint64_t bytes = 0;
+
+    stats->workers = pool->layout.workers;
+    stats->wall_ns += wall_ns;
+    stats->retries += ff_peer_get(&pool->layout.supervisor->retries);
+    stats->deaths += ff_peer_get(&pool->layout.supervisor->deaths);
+    for (unsigned slot = 0; slot < pool->layout.workers; slot++) {
+        const struct ff_segment *segment = pool->layout.segments[slot].head;
+
+        if (ff_observe(&segment->call) == pool->sequence)
+            add_slot(segment, stats, &bytes);
+    }
+    all_ns = stats->wall_ns * stats->workers;
+    stats->wait_ns = all_ns > stats->busy_ns ? all_ns - stats->busy_ns : 0;
+    if (!call->measure)
+        return;
+    stats->cpu_ns +=
+        ff_process_cpu_ns(0) - pool->cpu_begin_ns + ff_peer_get(&pool->layout.supervisor->cpu_ns);
+    struct ff_memory_use own = ff_process_memory();
+
+    bytes += own.private_peak_bytes + own.shared_bytes;
+    if (bytes > stats->peak_bytes)
+        stats->peak_bytes = bytes;
 }

@@ -9,6 +9,7 @@
 #include <sys/types.h>
 
 #include <forkfold/pool.h>
+#include <forkfold/stats.h>
 
 #include "platform/error.h"
 #include "pool/seal.h"
@@ -43,7 +44,8 @@ struct forkfold_pool {
 
     /* The call in progress. */
     uint64_t sequence;
-    uint64_t deadline_ns; /* on the clock that pauses stop; 0 = none */
+    uint64_t cpu_begin_ns; /* of the driver, as it began */
+    uint64_t deadline_ns;  /* on the clock that pauses stop; 0 = none */
     uint64_t tick_ns;
     uint64_t next_tick_ns;
     void (*on_tick)(void *context);
@@ -58,6 +60,7 @@ struct ff_call_options {
     unsigned attempts;
     unsigned max_deaths;
     bool seal_on_failure;
+    bool measure;
     uint64_t tick_ns; /* call on_tick this often; 0 = never */
     void (*on_tick)(void *context);
     void *tick_context;
@@ -113,5 +116,8 @@ int ff_call_verify(forkfold_pool *pool);
 const struct ff_seal *ff_call_seal(const forkfold_pool *pool, unsigned slot);
 
 struct ff_call_counts ff_call_counts(const forkfold_pool *pool);
+
+/* After a call has ended well: adds how it went to stats, which is of all calls of one result. */
+void ff_call_add_stats(const forkfold_pool *pool, forkfold_stats *stats);
 
 #endif

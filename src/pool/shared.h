@@ -32,6 +32,7 @@ struct ff_call {
     uint32_t attempts;    /* per item that worker deaths are blamed on, at least 1 */
     uint32_t max_deaths;  /* in a row without progress */
     bool seal_on_failure; /* the driver wants to know of failures at once */
+    bool measure;         /* the driver wants to know how much time and memory workers take */
 };
 
 /* Writer: the driver. */
@@ -90,6 +91,7 @@ struct ff_supervisor_shared {
     ff_word64 deaths;      /* of workers, in this call */
     ff_word64 retries;     /* items started again because they were blamed, in this call */
     ff_word64 quarantined; /* records that are complete, in this call */
+    ff_word64 cpu_ns;      /* of all workers, in this call if it measures */
     struct ff_board_shared retry_board;
     struct ff_board_shared assigned_board;
 };
@@ -99,6 +101,21 @@ struct ff_cursors_shared {
     struct ff_cursor_shared main;
     struct ff_cursor_shared retry;
     struct ff_cursor_shared assigned; /* not used by workers: see ff_claim_encode */
+};
+
+/*
+ * What a slot did in its call, over all workers that lived in it.  Part of the segment, and written
+ * by the same; read when the call has ended.
+ */
+struct ff_worker_stats {
+    ff_word64 busy_ns;
+    ff_word64 claim_ns; /* of timed_claims of the tasks */
+    ff_word64 timed_claims;
+    ff_word64 seal_ns;
+    ff_word64 tasks;
+    ff_word64 seals;
+    ff_word64 private_peak_bytes; /* if the call measures, when it last parked */
+    ff_word64 shared_bytes;
 };
 
 /*
@@ -135,6 +152,7 @@ struct ff_segment {
     ff_word64 items_done;  /* for displays; includes what a death may undo */
     ff_word64 bytes_done;  /* likewise */
     ff_word64 items_failed;
+    struct ff_worker_stats stats;
     ff_word64 wants_spill; /* 1: it waits for its slot's spill file; see spill.h */
     struct ff_crash crash;
 };

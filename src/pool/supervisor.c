@@ -159,9 +159,27 @@ void ff_stop_call(struct supervisor *s, int code, const char *format, ...)
             kill_worker(s, i);
 }
 
+/* At the begin and at the end of a call that wants to know what the workers use. */
+static uint64_t read_cpu_clocks(struct supervisor *s)
+{
+    uint64_t used_ns = 0;
+
+    if (!s->layout->control->call.measure)
+        return 0;
+    for (unsigned i = 0; i < s->layout->workers; i++) {
+        uint64_t now_ns = s->slots[i].pid != 0 ? ff_process_cpu_ns(s->slots[i].pid) : 0;
+
+        if (now_ns > s->slots[i].cpu_begin_ns)
+            used_ns += now_ns - s->slots[i].cpu_begin_ns;
+        s->slots[i].cpu_begin_ns = now_ns;
+    }
+    return used_ns;
+}
+
 static void finish(struct supervisor *s)
 {
     s->active = false;
+    ff_own_set(&s->shared->cpu_ns, ff_peer_get(&s->shared->cpu_ns) + read_cpu_clocks(s));
     s->shared->outcome = s->stop_code;
     FF_KILL_POINT("supervisor.finish.begin");
     /* Partner: the driver in call.c, which reads outcome, message and seals after it. */
@@ -238,6 +256,7 @@ static void begin_call(struct supervisor *s, uint64_t sequence)
     s->blame_count = 0;
     s->consumed_count = 0;
     s->oom_kills = ff_process_oom_kills();
+    (void)read_cpu_clocks(s);
     populate(s); /* slots that were left empty in the last call get another chance */
 }
 
@@ -380,6 +399,9 @@ static bool bury(struct supervisor *s, unsigned slot)
         ff_recover(s, slot, end, for_memory);
     else
         s->streak++;
+    if (end.cpu_ns > dead.cpu_begin_ns)
+        ff_own_set(&s->shared->cpu_ns,
+                   ff_peer_get(&s->shared->cpu_ns) + end.cpu_ns - dead.cpu_begin_ns);
     clear_incarnation(segment_of(s, slot));
     discard_unpublished(s, slot);
     return for_memory;

@@ -12,8 +12,9 @@
 struct slot {
     pid_t pid; /* 0 while nobody lives here */
     int pidfd;
-    bool killed;        /* the supervisor has sent SIGKILL itself */
-    uint64_t condemned; /* item + 1 that was killed for its timeout, or 0 */
+    uint64_t cpu_begin_ns; /* what it had used when the call began, if that measures */
+    bool killed;           /* the supervisor has sent SIGKILL itself */
+    uint64_t condemned;    /* item + 1 that was killed for its timeout, or 0 */
 };
 
 /* How often deaths were blamed on an item. */

@@ -36,6 +36,9 @@
 /* A seal may take this share of the time while nobody dies: one in a hundred. */
 #define SEAL_PERIOD_COSTS UINT64_C(100)
 
+/* Reading the clock takes longer than claiming: one claim of so many is timed for all. */
+enum { CLAIMS_PER_TIMED = 64 };
+
 /* What a seal is taken to cost before one has been measured. */
 #define SEAL_COST_GUESS_NS (UINT64_C(1) * FF_NS_PER_MS)
 
@@ -57,13 +60,17 @@ struct ff_worker {
     uint64_t last_seal_ns;
 };
 
+/* For counts of the worker's own, which others only look at. */
+static void add(ff_word64 *count, uint64_t amount)
+{
+    ff_own_set(count, ff_peer_get(count) + amount);
+}
+
 /* ---- What a job may call ------------------------------------------------- */
 
 void ff_worker_count_bytes(struct ff_worker *worker, uint64_t bytes)
 {
-    ff_word64 *done = &worker->segment->bytes_done;
-
-    ff_own_set(done, ff_peer_get(done) + bytes);
+    add(&worker->segment->bytes_done, bytes);
 }
 
 void ff_worker_mark_consumed(struct ff_worker *worker, uint64_t item)
@@ -296,6 +303,8 @@ static void seal(struct ff_worker *worker)
     clear_current(worker);
     worker->last_seal_ns = ff_clock_ns();
     worker->seal_cost_ns = worker->last_seal_ns - begin_ns;
+    add(&segment->stats.seal_ns, worker->seal_cost_ns);
+    add(&segment->stats.seals, 1);
     ff_doorbell_ring(worker->layout->driver_bell);
 }
 
@@ -381,7 +390,7 @@ static void note_failure(struct ff_worker *worker, uint64_t item, struct ff_item
     failure->item = item;
     if (keep_failure(worker, failure) < 0)
         give_up(worker, FORKFOLD_E_MEMORY);
-    ff_own_set(&worker->segment->items_failed, ff_peer_get(&worker->segment->items_failed) + 1);
+    add(&worker->segment->items_failed, 1);
 }
 
 /* Returns whether what was done should be sealed at once. */
@@ -400,7 +409,7 @@ static bool run_item(struct ff_worker *worker, uint64_t item)
     if ((status & FF_ITEM_FAILED) != 0)
         note_failure(worker, item, &failure);
     clear_current(worker);
-    ff_own_set(&segment->items_done, ff_peer_get(&segment->items_done) + 1);
+    add(&segment->items_done, 1);
     return (status & FF_ITEM_SEAL_NOW) != 0 ||
            ((status & FF_ITEM_FAILED) != 0 && worker->call.seal_on_failure);
 }
@@ -446,6 +455,7 @@ static void begin_segment(struct ff_segment *segment, uint64_t sequence)
     ff_own_set(&segment->current, 0);
     ff_own_set(&segment->consumed, 0);
     ff_own_set(&segment->wants_spill, 0);
+    memset(&segment->stats, 0, sizeof(segment->stats));
     ff_own_set(&segment->output_used, 0);
     ff_own_set(&segment->items_done, 0);
     ff_own_set(&segment->bytes_done, 0);
@@ -503,22 +513,59 @@ static void leave_call(struct ff_worker *worker)
     worker->state = NULL;
 }
 
-static void work(struct ff_worker *worker)
+/* The next task: what has to be run again first. */
+static bool claim_next(struct ff_worker *worker, uint64_t *logged)
 {
-    uint64_t logged;
+    struct ff_worker_stats *stats = &worker->segment->stats;
+    bool is_timed = ff_peer_get(&stats->tasks) % CLAIMS_PER_TIMED == 0;
+    uint64_t begin_ns = is_timed ? ff_clock_ns() : 0;
+    bool claimed = claim(worker, FF_RETRY, logged) || claim(worker, FF_MAIN, logged);
 
-    while (claim(worker, FF_RETRY, &logged) || claim(worker, FF_MAIN, &logged))
-        run_task(worker, logged);
-    if (!ff_board_is_exhausted(&worker->layout->boards[FF_MAIN]))
-        return;
-    if (has_unsealed(worker))
-        seal(worker);
-    if (ff_peer_get(&worker->segment->parked) == worker->sequence)
-        return;
+    if (claimed)
+        add(&stats->tasks, 1);
+    if (claimed && is_timed) {
+        add(&stats->claim_ns, ff_clock_ns() - begin_ns);
+        add(&stats->timed_claims, 1);
+    }
+    return claimed;
+}
+
+/* When a worker parks, its memory is about as large as it gets in the call. */
+static void note_memory(struct ff_worker *worker)
+{
+    struct ff_memory_use use = ff_process_memory();
+
+    ff_own_set(&worker->segment->stats.private_peak_bytes, use.private_peak_bytes);
+    ff_own_set(&worker->segment->stats.shared_bytes, use.shared_bytes);
+}
+
+/* It has found nothing more and has sealed all it had: the call can end without it. */
+static void park(struct ff_worker *worker)
+{
+    if (worker->call.measure)
+        note_memory(worker);
     FF_KILL_POINT("worker.park.begin");
     ff_announce(&worker->segment->parked, worker->sequence);
     FF_KILL_POINT("worker.park.announced");
     ff_doorbell_ring(worker->layout->supervisor_bell);
+}
+
+static void work(struct ff_worker *worker)
+{
+    uint64_t begin_ns = ff_clock_ns();
+    uint64_t logged;
+
+    while (claim_next(worker, &logged))
+        run_task(worker, logged);
+    bool is_last = ff_board_is_exhausted(&worker->layout->boards[FF_MAIN]);
+
+    if (is_last && has_unsealed(worker))
+        seal(worker);
+    if (ff_peer_get(&worker->segment->parked) == worker->sequence)
+        return;
+    add(&worker->segment->stats.busy_ns, ff_clock_ns() - begin_ns);
+    if (is_last)
+        park(worker);
 }
 
 static void nap(struct ff_worker *worker, uint32_t snapshot)
