@@ -157,6 +157,18 @@ static size_t heap_for(const struct ff_table *table, size_t more_bytes)
     return size;
 }
 
+/* Moves the keys whose counts lie within bounds to the new slots. */
+static void rehash(const struct ff_table *table, struct ff_slot *slots, size_t slot_count,
+                   uint64_t least, uint64_t most)
+{
+    for (size_t i = 0; i < table->slot_count; i++) {
+        const struct ff_slot *slot = &table->slots[i];
+
+        if (slot->count >= least && slot->count <= most)
+            *find_empty(slots, slot_count, slot->hash) = *slot;
+    }
+}
+
 static int grow_slots(struct ff_table *table, size_t slot_count)
 {
     struct ff_slot *slots;
@@ -166,10 +178,11 @@ static int grow_slots(struct ff_table *table, size_t slot_count)
     slots = calloc(slot_count, sizeof(*slots));
     if (!slots)
         return FORKFOLD_E_MEMORY;
-    for (size_t i = 0; i < table->slot_count; i++) {
-        if (table->slots[i].count != 0)
-            *find_empty(slots, slot_count, table->slots[i].hash) = table->slots[i];
-    }
+    /* Frequent keys first, so that they lie where their search begins. */
+    uint64_t frequent = table->used > 0 ? table->total / table->used * 2 + 1 : 1;
+
+    rehash(table, slots, slot_count, frequent, UINT64_MAX);
+    rehash(table, slots, slot_count, 1, frequent - 1);
     free(table->slots);
     table->slots = slots;
     table->slot_count = slot_count;
@@ -302,7 +315,7 @@ int ff_table_add(struct ff_table *table, const void *key, size_t key_bytes, uint
     return add_hashed(table, (uint32_t)(ff_key_hash(key, key_bytes) >> 32), key, key_bytes, amount);
 }
 
-/* The hash and the length of a slot or a short key as one number. */
+/* The hash and the length of a slot or a key as one number. */
 static inline uint64_t tag_of(const uint32_t *hash_and_bytes)
 {
     uint64_t tag;
@@ -311,38 +324,40 @@ static inline uint64_t tag_of(const uint32_t *hash_and_bytes)
     return tag;
 }
 
-/* The slot of a short key that is there; NULL otherwise.  An empty slot's tag is 0, no key's is. */
-static inline struct ff_slot *find_short(struct ff_slot *slots, size_t slot_count,
-                                         const struct ff_short_key *key)
+static inline bool slot_holds_short(const struct ff_slot *slot, const struct ff_key *key)
 {
-    uint64_t tag = tag_of(&key->hash);
+    uint64_t words[2];
 
-    for (size_t i = ff_slot_home(key->hash, slot_count);; i = (i + 1) & (slot_count - 1)) {
-        struct ff_slot *slot = &slots[i];
-        uint64_t words[2];
-
-        memcpy(words, slot->key.inline_key, sizeof(words));
-        if (tag_of(&slot->hash) == tag &&
-            ((words[0] ^ key->words[0]) | (words[1] ^ key->words[1])) == 0)
-            return slot;
-        if (slot->count == 0)
-            return NULL;
-    }
+    memcpy(words, slot->key.inline_key, sizeof(words));
+    return ((tag_of(&slot->hash) ^ tag_of(&key->hash)) | (words[0] ^ key->words[0]) |
+            (words[1] ^ key->words[1])) == 0;
 }
 
-int ff_table_add_short_keys(struct ff_table *table, const struct ff_short_key *keys, size_t count)
+/* A key that is not where its search begins. */
+static int add_key(struct ff_table *table, const struct ff_key *key)
 {
+    const char *bytes = key->key_bytes <= FF_KEY_INLINE ? (const char *)key->words
+                                                        : (const char *)(uintptr_t)key->words[0];
+
+    return add_hashed(table, key->hash, bytes, key->key_bytes, 1);
+}
+
+int ff_table_add_keys(struct ff_table *table, const struct ff_key *keys, size_t count)
+{
+    /* So that no single key can make the total overflow unseen. */
+    bool is_easy = table->slot_count > 0 && count <= UINT64_MAX - table->total;
+
     for (size_t i = 0; i < count; i++) {
         struct ff_slot *slot =
-            table->slot_count > 0 ? find_short(table->slots, table->slot_count, &keys[i]) : NULL;
-        int code;
+            is_easy ? &table->slots[ff_slot_home(keys[i].hash, table->slot_count)] : NULL;
 
-        if (slot != NULL && table->total < UINT64_MAX) {
+        if (slot != NULL && slot_holds_short(slot, &keys[i]) && slot->key_bytes <= FF_KEY_INLINE) {
             slot->count++;
             table->total++;
             continue;
         }
-        code = add_hashed(table, keys[i].hash, (const char *)keys[i].words, keys[i].key_bytes, 1);
+        int code = add_key(table, &keys[i]);
+
         if (code < 0)
             return code;
     }

@@ -111,11 +111,11 @@ void ff_table_clear(struct ff_table *table);
 uint64_t ff_key_hash(const void *key, size_t key_bytes);
 
 /*
- * A key of 1 to FF_KEY_INLINE bytes in two registers, zero-padded, with the
- * hash of its slot.  hash and key_bytes lie as they do in a slot, so that both
- * compare at once.
+ * A key on its way to the table, with the hash of its slot.  One of 1 to FF_KEY_INLINE bytes is in
+ * two registers, zero-padded; of a longer one the first word is its address.  hash and key_bytes
+ * lie as they do in a slot, so that both compare at once.
  */
-struct ff_short_key {
+struct ff_key {
     uint64_t words[2];
     uint32_t hash;
     uint32_t key_bytes;
@@ -137,12 +137,20 @@ static inline uint32_t ff_short_hash(uint64_t low, uint64_t high, uint32_t key_b
 extern const uint64_t ff_short_masks[FF_KEY_INLINE + 1][2];
 
 /* Makes the key of the first key_bytes bytes of two words, whatever lies behind them. */
-static inline struct ff_short_key ff_short_key(uint64_t low, uint64_t high, uint32_t key_bytes)
+static inline struct ff_key ff_key_of_words(uint64_t low, uint64_t high, uint32_t key_bytes)
 {
     low &= ff_short_masks[key_bytes][0];
     high &= ff_short_masks[key_bytes][1];
-    return (struct ff_short_key){
+    return (struct ff_key){
         .words = {low, high}, .hash = ff_short_hash(low, high, key_bytes), .key_bytes = key_bytes};
+}
+
+/* The same of more than FF_KEY_INLINE bytes in memory, which the key borrows. */
+static inline struct ff_key ff_key_of_bytes(const void *bytes, uint32_t key_bytes)
+{
+    return (struct ff_key){.words = {(uint64_t)(uintptr_t)bytes, 0},
+                           .hash = (uint32_t)(ff_key_hash(bytes, key_bytes) >> 32),
+                           .key_bytes = key_bytes};
 }
 
 /*
@@ -169,10 +177,10 @@ static inline void ff_table_prefetch(const struct ff_table *table, uint32_t hash
 }
 
 /*
- * Adds 1 to the sum of each of count short keys; as so many calls of ff_table_add.
+ * Adds 1 to the sum of each of count keys; as so many calls of ff_table_add.
  * On failure the keys before the one that failed are added.
  */
-int ff_table_add_short_keys(struct ff_table *table, const struct ff_short_key *keys, size_t count);
+int ff_table_add_keys(struct ff_table *table, const struct ff_key *keys, size_t count);
 
 /*
  * Adds the sums of slot_count slots, empty ones allowed, whose long keys lie in heap.

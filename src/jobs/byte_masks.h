@@ -17,9 +17,10 @@
 enum { FF_MASK_BYTES = 64 };
 
 struct ff_byte_masks {
-    uint64_t space;     /* ASCII white space: 09..0D, 1C..20 */
-    uint64_t letter;    /* A..Z, a..z */
-    uint64_t not_ascii; /* 80..FF */
+    uint64_t space;             /* ASCII white space: 09..0D, 1C..20 */
+    uint64_t letter;            /* A..Z, a..z */
+    uint64_t not_ascii;         /* 80..FF */
+    uint64_t may_be_wide_space; /* C2, E1..E3: the first bytes of all white space beyond ASCII */
 };
 
 /*
@@ -45,7 +46,10 @@ static inline struct ff_byte_masks ff_vector_masks(const unsigned char *bytes)
     return (struct ff_byte_masks){.space = ff_bytes_in_range(vector, 0x09, 0x0D - 0x09) |
                                            ff_bytes_in_range(vector, 0x1C, 0x20 - 0x1C),
                                   .letter = ff_bytes_in_range(lower, 'a', 'z' - 'a'),
-                                  .not_ascii = _mm512_movepi8_mask(vector)};
+                                  .not_ascii = _mm512_movepi8_mask(vector),
+                                  .may_be_wide_space =
+                                      ff_bytes_in_range(vector, (char)0xC2, 0) |
+                                      ff_bytes_in_range(vector, (char)0xE1, 0xE3 - 0xE1)};
 }
 
 #elif defined(__AVX2__)
@@ -68,7 +72,10 @@ static inline struct ff_byte_masks ff_vector_masks(const unsigned char *bytes)
     return (struct ff_byte_masks){.space = ff_bytes_in_range(vector, 0x09, 0x0D - 0x09) |
                                            ff_bytes_in_range(vector, 0x1C, 0x20 - 0x1C),
                                   .letter = ff_bytes_in_range(lower, 'a', 'z' - 'a'),
-                                  .not_ascii = (uint32_t)_mm256_movemask_epi8(vector)};
+                                  .not_ascii = (uint32_t)_mm256_movemask_epi8(vector),
+                                  .may_be_wide_space =
+                                      ff_bytes_in_range(vector, (char)0xC2, 0) |
+                                      ff_bytes_in_range(vector, (char)0xE1, 0xE3 - 0xE1)};
 }
 
 #elif defined(__SSE2__)
@@ -91,7 +98,10 @@ static inline struct ff_byte_masks ff_vector_masks(const unsigned char *bytes)
     return (struct ff_byte_masks){.space = ff_bytes_in_range(vector, 0x09, 0x0D - 0x09) |
                                            ff_bytes_in_range(vector, 0x1C, 0x20 - 0x1C),
                                   .letter = ff_bytes_in_range(lower, 'a', 'z' - 'a'),
-                                  .not_ascii = (uint16_t)_mm_movemask_epi8(vector)};
+                                  .not_ascii = (uint16_t)_mm_movemask_epi8(vector),
+                                  .may_be_wide_space =
+                                      ff_bytes_in_range(vector, (char)0xC2, 0) |
+                                      ff_bytes_in_range(vector, (char)0xE1, 0xE3 - 0xE1)};
 }
 
 #else
@@ -127,10 +137,66 @@ static inline struct ff_byte_masks ff_vector_masks(const unsigned char *bytes)
 
     return (struct ff_byte_masks){.space = ff_top_bits(spaces & ~word),
                                   .letter = ff_top_bits(letters & ~word),
-                                  .not_ascii = ff_top_bits(word)};
+                                  .not_ascii = ff_top_bits(word),
+                                  .may_be_wide_space = ff_top_bits(word)};
 }
 
 #endif
+
+/* ---- Runs ---------------------------------------------------------------- */
+
+/* Where runs of bits start and end, over several words of bits. */
+struct ff_run_search {
+    uint16_t *starts; /* where the next ones go; */
+    uint16_t *ends;   /* each needs room for 64 more than there are */
+    uint64_t before;  /* the last bit of the word before, as 0 or 1 */
+};
+
+#if defined(__AVX512VBMI2__)
+
+/* Writes the places of up to 32 bits, each plus base. */
+static inline uint16_t *ff_write_places(uint16_t *to, uint64_t bits, uint16_t base)
+{
+    static const unsigned char numbers[64] = {
+        0,  1,  2,  3,  4,  5,  6,  7,  8,  9,  10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21,
+        22, 23, 24, 25, 26, 27, 28, 29, 30, 31, 32, 33, 34, 35, 36, 37, 38, 39, 40, 41, 42, 43,
+        44, 45, 46, 47, 48, 49, 50, 51, 52, 53, 54, 55, 56, 57, 58, 59, 60, 61, 62, 63};
+    __m512i places = _mm512_maskz_compress_epi8(bits, _mm512_loadu_si512(numbers));
+
+    _mm512_storeu_si512(to, _mm512_add_epi16(_mm512_cvtepu8_epi16(_mm512_castsi512_si256(places)),
+                                             _mm512_set1_epi16((short)base)));
+    return to + __builtin_popcountll(bits);
+}
+
+#else
+
+static inline uint16_t *ff_write_places(uint16_t *to, uint64_t bits, uint16_t base)
+{
+    uint16_t *end = to + __builtin_popcountll(bits);
+
+    /* Four at a time, some of them too many: the number of rounds is easier to foresee. */
+    for (; to < end; to += 4) {
+        for (unsigned i = 0; i < 4; i++) {
+            to[i] = (uint16_t)(base + (unsigned)__builtin_ctzll(bits | UINT64_C(1) << 63));
+            bits &= bits - 1;
+        }
+    }
+    return end;
+}
+
+#endif
+
+/* The runs of one more word of bits, which stand for base and the places behind it. */
+static inline void ff_run_edges(struct ff_run_search *search, uint64_t bits, uint16_t base)
+{
+    uint64_t shifted = bits << 1 | search->before;
+
+    search->before = bits >> 63;
+    search->starts = ff_write_places(search->starts, bits & ~shifted, base);
+    search->ends = ff_write_places(search->ends, ~bits & shifted, base);
+}
+
+/* ---- Blocks -------------------------------------------------------------- */
 
 /* Fills block_count masks from 64 * block_count bytes. */
 static inline void ff_classify_bytes(const unsigned char *bytes, size_t block_count,
@@ -145,6 +211,7 @@ static inline void ff_classify_bytes(const unsigned char *bytes, size_t block_co
             all.space |= part.space << i;
             all.letter |= part.letter << i;
             all.not_ascii |= part.not_ascii << i;
+            all.may_be_wide_space |= part.may_be_wide_space << i;
         }
         masks[block] = all;
     }

@@ -37,6 +37,12 @@ struct ff_unicode_expansion {
 extern const char ff_unicode_version_text[];
 extern const struct ff_unicode_record ff_unicode_records[];
 extern const struct ff_unicode_expansion ff_unicode_expansions[];
+/*
+ * What the letters rule makes of each code point of one or two bytes: the UTF-8 of its lower-case
+ * mapping, first byte lowest, and in the top byte the length; 0 for what is no letter.
+ */
+extern const uint32_t ff_unicode_letters_2[0x800];
+
 extern const uint8_t ff_unicode_page_numbers[0x110000 >> FF_UNICODE_PAGE_BITS];
 extern const uint8_t ff_unicode_pages[][1 << FF_UNICODE_PAGE_BITS];
 

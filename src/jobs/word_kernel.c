@@ -239,10 +239,10 @@ const struct ff_scan_variant *ff_scan_variants(size_t *count)
 {
     static const struct ff_scan_variant variants[] = {
 #if defined(__x86_64__)
-        {"avx512", ff_word_scan_avx512},
-        {"avx2", ff_word_scan_avx2},
+        {"avx512", ff_word_scan_avx512, ff_utf8_check_avx512},
+        {"avx2", ff_word_scan_avx2, ff_utf8_check_avx2},
 #endif
-        {"generic", ff_word_scan_generic}
+        {"generic", ff_word_scan_generic, ff_utf8_check_generic}
     };
     size_t all = sizeof(variants) / sizeof(variants[0]);
     size_t first = 0;
@@ -250,7 +250,8 @@ const struct ff_scan_variant *ff_scan_variants(size_t *count)
 #if defined(__x86_64__)
     /* The very instructions that meson.build lets the compiler use. */
     __builtin_cpu_init();
-    if (!__builtin_cpu_supports("avx512f") || !__builtin_cpu_supports("avx512bw"))
+    if (!__builtin_cpu_supports("avx512f") || !__builtin_cpu_supports("avx512bw") ||
+        !__builtin_cpu_supports("avx512vbmi") || !__builtin_cpu_supports("avx512vbmi2"))
         first = 1;
     if (!__builtin_cpu_supports("avx2") || !__builtin_cpu_supports("bmi") ||
         !__builtin_cpu_supports("bmi2"))

@@ -27,6 +27,7 @@ struct ff_scan_variant {
     const char *name; /* "avx512", "avx2", "generic" */
     int (*scan)(struct ff_word_kernel *kernel, struct ff_table *table, const unsigned char *bytes,
                 size_t count, size_t *taken);
+    bool (*is_utf8)(const unsigned char *bytes, size_t count);
 };
 
 /* Those that this CPU can run, the fastest first, "generic" last.  Static storage. */

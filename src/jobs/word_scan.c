@@ -1,16 +1,24 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Compiled once for each variant: FF_SCAN_NAME is its function, the compiler's options its CPU. */
+/*
+ * Compiled once for each variant: FF_SCAN_NAME is its function, FF_UTF8_NAME its check of the
+ * encoding, the compiler's options its CPU.
+ */
 #include "jobs/word_scan.h"
 
 #include <string.h>
 
 #include "jobs/byte_masks.h"
 #include "jobs/unicode_tables.h"
+#include "jobs/utf8_vectors.h"
 
 enum {
     CHUNK_BLOCKS = FF_SCAN_CHUNK_BYTES / FF_MASK_BYTES,
     /* Keys between prefetching a slot and looking at it. */
-    BATCH_KEYS = 256
+    BATCH_KEYS = 256,
+    /* Three bytes of key for two of the token at most, and what is written beyond the last. */
+    BUILT_BYTES = FF_SCAN_CHUNK_BYTES * 3 / 2 + 16,
+    /* What ff_run_edges writes at most in one go, beyond what counts. */
+    EDGES_SLACK = FF_MASK_BYTES
 };
 
 /* The least padding that is no white space: a token that reaches it is not whole. */
@@ -18,25 +26,37 @@ enum { PADDING = 'x' };
 
 struct chunk {
     const unsigned char *bytes;
-    size_t count;    /* bytes, at most FF_SCAN_CHUNK_BYTES */
+    size_t count;    /* bytes of whole tokens and white space */
     size_t readable; /* bytes that may be loaded, not less than count */
+    size_t blocks;
     bool is_ascii;
-    struct ff_byte_masks masks[CHUNK_BLOCKS + 1]; /* one more, so that 64 bits can start anywhere */
-    uint16_t edges[FF_SCAN_CHUNK_BYTES + 1];      /* start and end of tokens in turn */
-    size_t edge_count;
+    struct ff_byte_masks masks[CHUNK_BLOCKS];
+    /* Where the keys start and end that are runs of bytes of the chunk. */
+    uint16_t starts[FF_SCAN_CHUNK_BYTES / 2 + EDGES_SLACK];
+    uint16_t ends[FF_SCAN_CHUNK_BYTES / 2 + EDGES_SLACK];
+    size_t run_count;
 };
 
 struct batch {
-    struct ff_short_key keys[BATCH_KEYS];
+    struct ff_word_kernel *kernel;
+    struct ff_table *table;
+    struct ff_key keys[BATCH_KEYS];
     size_t count;
+    size_t built_used;                /* of built */
+    unsigned char built[BUILT_BYTES]; /* keys that differ from the input, until they are flushed */
 };
 
-/* ---- Pass 1: kinds and edges --------------------------------------------- */
-
-static void classify(struct chunk *chunk)
+static uint64_t bits_below(size_t count)
 {
-    size_t whole = chunk->count / FF_MASK_BYTES;
-    size_t rest = chunk->count % FF_MASK_BYTES;
+    return count < 64 ? (UINT64_C(1) << count) - 1 : ~UINT64_C(0);
+}
+
+/* ---- Pass 1: kinds ------------------------------------------------------- */
+
+static void classify(struct chunk *chunk, size_t count)
+{
+    size_t whole = count / FF_MASK_BYTES;
+    size_t rest = count % FF_MASK_BYTES;
     uint64_t not_ascii = 0;
 
     ff_classify_bytes(chunk->bytes, whole, chunk->masks);
@@ -47,9 +67,8 @@ static void classify(struct chunk *chunk)
         memcpy(padded, chunk->bytes + whole * FF_MASK_BYTES, rest);
         ff_classify_bytes(padded, 1, &chunk->masks[whole]);
     }
-    whole += rest > 0;
-    chunk->masks[whole] = (struct ff_byte_masks){0};
-    for (size_t block = 0; block < whole; block++)
+    chunk->blocks = whole + (rest > 0);
+    for (size_t block = 0; block < chunk->blocks; block++)
         not_ascii |= chunk->masks[block].not_ascii;
     chunk->is_ascii = not_ascii == 0;
 }
@@ -57,226 +76,337 @@ static void classify(struct chunk *chunk)
 /* The bytes of the white space beyond ASCII that starts here, or 0; all of it is 2 or 3 bytes. */
 static unsigned wide_space(const unsigned char *bytes, size_t count)
 {
-    if (count >= 2 && bytes[0] == 0xC2)
-        return bytes[1] == 0x85 || bytes[1] == 0xA0 ? 2 : 0;
-    if (count < 3 || bytes[0] < 0xE1 || bytes[0] > 0xE3)
-        return 0;
-    struct ff_utf8_unit unit = ff_utf8_decode(bytes, count);
+    struct ff_utf8_unit unit;
 
+    if (count < 2 || (bytes[0] == 0xE1 && bytes[1] != 0x9A) ||
+        (bytes[0] == 0xE2 && bytes[1] > 0x81) || (bytes[0] == 0xE3 && bytes[1] != 0x80))
+        return 0;
+    unit = ff_utf8_decode(bytes, count);
     return unit.kind == FF_UTF8_OK && ff_unicode_is_space(unit.code_point) ? unit.bytes : 0;
 }
 
-static void mark_wide_spaces(struct chunk *chunk)
+static void mark_wide_spaces(struct chunk *chunk, size_t count)
 {
-    for (size_t block = 0; block * FF_MASK_BYTES < chunk->count; block++) {
-        uint64_t candidates = chunk->masks[block].not_ascii;
+    for (size_t block = 0; block < chunk->blocks; block++) {
+        uint64_t candidates = chunk->masks[block].may_be_wide_space;
 
         for (; candidates != 0; candidates &= candidates - 1) {
             size_t at = block * FF_MASK_BYTES + (size_t)__builtin_ctzll(candidates);
-            unsigned char byte = chunk->bytes[at];
 
-            if (byte != 0xC2 && (byte < 0xE1 || byte > 0xE3))
-                continue;
-            for (unsigned i = wide_space(chunk->bytes + at, chunk->count - at); i-- > 0;)
-                chunk->masks[(at + i) / FF_MASK_BYTES].space |= UINT64_C(1)
-                                                                << ((at + i) % FF_MASK_BYTES);
+            for (unsigned i = wide_space(chunk->bytes + at, count - at); i-- > 0;) {
+                struct ff_byte_masks *masks = &chunk->masks[(at + i) / FF_MASK_BYTES];
+                uint64_t bit = UINT64_C(1) << ((at + i) % FF_MASK_BYTES);
+
+                masks->space |= bit;
+                masks->not_ascii &= ~bit;
+            }
         }
     }
 }
 
-static void find_edges(struct chunk *chunk)
+/* Ends the chunk behind its last white space; what follows may go on in the next one. */
+static void keep_whole_tokens(struct chunk *chunk)
 {
-    uint64_t before = 1; /* what precedes the chunk counts as white space */
-    uint16_t *edge = chunk->edges;
+    size_t block = chunk->blocks;
 
-    for (size_t block = 0; block * FF_MASK_BYTES < chunk->count; block++) {
-        uint64_t space = chunk->masks[block].space;
-        uint64_t changes = space ^ (space << 1 | before);
+    while (block > 0 && chunk->masks[block - 1].space == 0)
+        block--;
+    chunk->blocks = block;
+    chunk->count = 0;
+    if (block == 0)
+        return;
+    uint64_t space = chunk->masks[block - 1].space;
+    size_t kept = 64 - (size_t)__builtin_clzll(space);
 
-        before = space >> 63;
-        for (; changes != 0; changes &= changes - 1)
-            *edge++ = (uint16_t)(block * FF_MASK_BYTES + (size_t)__builtin_ctzll(changes));
-    }
-    chunk->edge_count = (size_t)(edge - chunk->edges);
-}
-
-/* How much of the chunk is whole tokens and white space. */
-static size_t whole_bytes(const struct chunk *chunk)
-{
-    return chunk->edge_count % 2 == 0 ? chunk->count : chunk->edges[chunk->edge_count - 1];
-}
-
-/* ---- Pass 3: slots ------------------------------------------------------- */
-
-static int flush(struct batch *batch, struct ff_table *table)
-{
-    int code = ff_table_add_short_keys(table, batch->keys, batch->count);
-
-    batch->count = 0;
-    return code;
-}
-
-static inline int add_key(struct batch *batch, struct ff_table *table, struct ff_short_key key)
-{
-    batch->keys[batch->count++] = key;
-    ff_table_prefetch(table, key.hash);
-    return batch->count == BATCH_KEYS ? flush(batch, table) : 0;
+    chunk->count = (block - 1) * FF_MASK_BYTES + kept;
+    chunk->masks[block - 1].letter &= bits_below(kept);
+    chunk->masks[block - 1].not_ascii &= bits_below(kept);
 }
 
 /* ---- Pass 2: keys -------------------------------------------------------- */
 
-/* 64 bits of a kind from any byte on. */
-#define BITS_FROM(chunk, kind, at)                                                                 \
-    ((chunk)->masks[(at) / 64].kind >> ((at) % 64) | (chunk)->masks[(at) / 64 + 1].kind            \
-                                                         << 1 << (63 - (at) % 64))
-
-/* The 16 bytes from at on, as far as they can be read. */
-static inline void load_16(const struct chunk *chunk, size_t at, uint64_t words[2])
+static int flush(struct batch *batch)
 {
-    if (at + 16 <= chunk->readable) {
-        memcpy(words, chunk->bytes + at, 16);
-        return;
+    int code = ff_table_add_keys(batch->table, batch->keys, batch->count);
+
+    batch->count = 0;
+    batch->built_used = 0;
+    return code;
+}
+
+static inline int add_key(struct batch *batch, struct ff_key key)
+{
+    batch->keys[batch->count++] = key;
+    ff_table_prefetch(batch->table, key.hash);
+    return batch->count == BATCH_KEYS ? flush(batch) : 0;
+}
+
+/* Where to build a key for a token of so many bytes: 16 bytes beyond the key may be written. */
+static unsigned char *room_to_build(struct batch *batch, size_t token_bytes, int *code)
+{
+    size_t needed = token_bytes * 3 / 2 + 16;
+
+    *code = needed > BUILT_BYTES - batch->built_used ? flush(batch) : 0;
+    return batch->built + batch->built_used;
+}
+
+static int add_built(struct batch *batch, const unsigned char *key, size_t key_bytes)
+{
+    uint64_t words[2];
+
+    if (key_bytes == 0)
+        return 0;
+    if (key_bytes > FF_KEY_INLINE) {
+        batch->built_used += key_bytes;
+        return add_key(batch, ff_key_of_bytes(key, (uint32_t)key_bytes));
     }
-    words[0] = words[1] = 0;
-    memcpy(words, chunk->bytes + at, chunk->readable - at);
-}
-
-static inline int add_bytes(struct batch *batch, struct ff_table *table, const struct chunk *chunk,
-                            size_t at, size_t length, uint64_t set_bits)
-{
-    uint64_t words[2];
-
-    load_16(chunk, at, words);
-    return add_key(batch, table,
-                   ff_short_key(words[0] | set_bits, words[1] | set_bits, (uint32_t)length));
-}
-
-/* Letters with something between them, "don't": gathered one by one. */
-static int add_gathered(struct batch *batch, struct ff_table *table, const struct chunk *chunk,
-                        size_t at, uint64_t letters)
-{
-    unsigned char key[FF_MASK_BYTES] = {0};
-    uint64_t words[2];
-    uint32_t length = 0;
-
-    for (; letters != 0; letters &= letters - 1)
-        key[length++] = chunk->bytes[at + (size_t)__builtin_ctzll(letters)] | 0x20;
-    if (length > FF_KEY_INLINE)
-        return ff_table_add(table, key, length, 1);
     memcpy(words, key, sizeof(words));
-    return add_key(batch, table, ff_short_key(words[0], words[1], length));
+    return add_key(batch, ff_key_of_words(words[0], words[1], (uint32_t)key_bytes));
 }
 
-/* What the letters of a token's first 64 bytes are. */
-static inline uint64_t letters_of(const struct chunk *chunk, size_t at, size_t length)
+/* A character of three or four well-formed bytes; returns where its key ends. */
+static inline unsigned char *take_long_character(const unsigned char *bytes, unsigned length,
+                                                 unsigned char *key)
 {
-    uint64_t inside = length < 64 ? (UINT64_C(1) << length) - 1 : ~UINT64_C(0);
+    uint32_t code_point =
+        length == 3 ? (bytes[0] & 0x0FU) << 12 | (bytes[1] & 0x3FU) << 6 | (bytes[2] & 0x3FU)
+                    : (bytes[0] & 0x07U) << 18 | (bytes[1] & 0x3FU) << 12 |
+                          (bytes[2] & 0x3FU) << 6 | (bytes[3] & 0x3FU);
+    const struct ff_unicode_record *record = ff_unicode_record(code_point);
 
-    return BITS_FROM(chunk, letter, at) & inside;
+    if ((record->flags & FF_UNICODE_LETTER) == 0)
+        return key;
+    if (record->lower == 0 && (record->flags & FF_UNICODE_EXPANDS) == 0) {
+        memcpy(key, bytes, length);
+        return key + length;
+    }
+    return key + ff_unicode_lower(code_point, (char *)key);
 }
 
-/* Whether a token is beyond the fast path: too long, or with letters beyond ASCII. */
-static inline bool is_hard(const struct chunk *chunk, size_t at, size_t length)
+/* What the letters rule makes of a well-formed token. */
+static int add_token(struct batch *batch, const unsigned char *bytes, size_t count)
 {
-    uint64_t inside = length < 64 ? (UINT64_C(1) << length) - 1 : ~UINT64_C(0);
+    int code;
+    unsigned char *start = room_to_build(batch, count, &code);
+    unsigned char *key = start;
 
-    return length > 64 || (!chunk->is_ascii && (BITS_FROM(chunk, not_ascii, at) & inside) != 0);
+    for (size_t i = 0; i < count;) {
+        unsigned char byte = bytes[i];
+
+        if (byte < 0x80) {
+            unsigned char lower = byte | 0x20;
+
+            *key = lower;
+            key += (unsigned char)(lower - 'a') <= 'z' - 'a';
+            i++;
+        } else if (byte < 0xE0) {
+            uint32_t letter = ff_unicode_letters_2[(byte & 0x1FU) << 6 | (bytes[i + 1] & 0x3FU)];
+
+            memcpy(key, &letter, sizeof(letter));
+            key += letter >> 24;
+            i += 2;
+        } else {
+            unsigned length = byte < 0xF0 ? 3 : 4;
+
+            key = take_long_character(bytes + i, length, key);
+            i += length;
+        }
+    }
+    return code < 0 ? code : add_built(batch, start, (size_t)(key - start));
 }
 
-static int count_letters(struct ff_word_kernel *kernel, struct ff_table *table,
-                         const struct chunk *chunk, struct batch *batch)
+/* ---- Tokens that are more than one run of letters ------------------------ */
+
+/* A walk through the chunk that looks for them. */
+struct search {
+    uint64_t letter_before; /* 1 when the byte before the block is a letter */
+    uint64_t gap_before;    /* 1 when it is something else, behind a letter of the same token */
+    size_t token_start;     /* of the token that reaches into the block */
+    size_t taken;           /* tokens up to here have been counted */
+};
+
+/*
+ * The bytes of a block that make their token a case for add_token: beyond ASCII, or a letter behind
+ * a gap, as the t of "don't".  A gap is a run of other bytes that a letter precedes; adding its
+ * first bit to all the bits of such runs carries into the first bit behind it.
+ */
+static uint64_t find_marks(const struct ff_byte_masks *masks, struct search *search)
 {
+    uint64_t letter = masks->letter;
+    uint64_t other = ~(letter | masks->space);
+    uint64_t first = (other & (letter << 1 | search->letter_before)) | search->gap_before;
+    uint64_t sum;
+    bool carried = __builtin_add_overflow(other, first, &sum);
+
+    search->letter_before = letter >> 63;
+    search->gap_before = carried;
+    return (sum & ~other & letter) | masks->not_ascii;
+}
+
+/* The white space that ends the token which holds a byte of the block. */
+static size_t token_end(const struct chunk *chunk, size_t block, unsigned bit)
+{
+    uint64_t space = chunk->masks[block].space & ~bits_below(bit);
+
+    /* A chunk ends with white space. */
+    while (space == 0)
+        space = chunk->masks[++block].space;
+    return block * FF_MASK_BYTES + (size_t)__builtin_ctzll(space);
+}
+
+/* The byte behind the white space before a bit; start if there is none in the block. */
+static size_t token_start(const struct chunk *chunk, size_t block, unsigned bit, size_t start)
+{
+    uint64_t space = chunk->masks[block].space & bits_below(bit);
+
+    return space == 0 ? start : block * FF_MASK_BYTES + 64 - (size_t)__builtin_clzll(space);
+}
+
+/* A token's letters are no runs of letters any more. */
+static void clear_letters(struct chunk *chunk, size_t start, size_t end)
+{
+    for (size_t block = start / FF_MASK_BYTES; block * FF_MASK_BYTES < end; block++) {
+        size_t base = block * FF_MASK_BYTES;
+        uint64_t before = start > base ? bits_below(start - base) : 0;
+
+        chunk->masks[block].letter &= before | ~bits_below(end - base);
+    }
+}
+
+static int take_marked_tokens(struct chunk *chunk, struct batch *batch)
+{
+    struct search search = {0};
     int code = 0;
 
-    for (size_t i = 0; i + 1 < chunk->edge_count && code == 0; i += 2) {
-        size_t at = chunk->edges[i];
-        size_t length = chunk->edges[i + 1] - at;
-        uint64_t letters = letters_of(chunk, at, length);
+    for (size_t block = 0; block < chunk->blocks; block++) {
+        size_t base = block * FF_MASK_BYTES;
+        uint64_t marks = find_marks(&chunk->masks[block], &search);
 
-        if (is_hard(chunk, at, length)) {
-            code = ff_word_kernel_count_token(kernel, table, chunk->bytes + at, length);
-            continue;
+        if (search.taken > base)
+            marks &= ~bits_below(search.taken - base);
+        while (marks != 0 && code == 0) {
+            unsigned bit = (unsigned)__builtin_ctzll(marks);
+            size_t start = token_start(chunk, block, bit, search.token_start);
+
+            search.taken = token_end(chunk, block, bit);
+            code = add_token(batch, chunk->bytes + start, search.taken - start);
+            clear_letters(chunk, start, search.taken);
+            marks &= ~bits_below(search.taken - base);
         }
-        if (letters == 0)
-            continue;
-        /* The letters' run without what is before and behind it, a full stop or a quote. */
-        unsigned first = (unsigned)__builtin_ctzll(letters);
-        uint64_t behind = ~(letters >> first);
-        unsigned run = behind != 0 ? (unsigned)__builtin_ctzll(behind) : 64;
-
-        if (run > FF_KEY_INLINE)
-            code = ff_word_kernel_count_token(kernel, table, chunk->bytes + at, length);
-        else if (letters >> first >> run != 0)
-            code = add_gathered(batch, table, chunk, at, letters);
-        else
-            code = add_bytes(batch, table, chunk, at + first, run, UINT64_C(0x2020202020202020));
+        if (chunk->masks[block].space != 0)
+            search.token_start = base + 64 - (size_t)__builtin_clzll(chunk->masks[block].space);
     }
     return code;
 }
 
-static int count_plain(struct ff_table *table, const struct chunk *chunk, struct batch *batch)
-{
-    for (size_t i = 0; i + 1 < chunk->edge_count; i += 2) {
-        size_t at = chunk->edges[i];
-        size_t length = chunk->edges[i + 1] - at;
-        int code = length <= FF_KEY_INLINE ? add_bytes(batch, table, chunk, at, length, 0)
-                                           : ff_table_add(table, chunk->bytes + at, length, 1);
+/* ---- Tokens that are one run --------------------------------------------- */
 
-        if (code < 0)
-            return code;
+static void find_runs(struct chunk *chunk, enum forkfold_word_rule rule)
+{
+    struct ff_run_search search = {.starts = chunk->starts, .ends = chunk->ends};
+
+    for (size_t block = 0; block < chunk->blocks; block++) {
+        const struct ff_byte_masks *masks = &chunk->masks[block];
+
+        ff_run_edges(&search, rule == FORKFOLD_LETTERS ? masks->letter : ~masks->space,
+                     (uint16_t)(block * FF_MASK_BYTES));
     }
-    return 0;
+    /* A run that touches the end of the last block starts behind the last white space. */
+    chunk->run_count = (size_t)(search.ends - chunk->ends);
+}
+
+/* A run that is too long for registers, or too near to the end of what can be read. */
+static int add_awkward_run(struct batch *batch, const struct chunk *chunk, size_t at, size_t length)
+{
+    unsigned char near_end[FF_KEY_INLINE] = {0};
+    uint64_t words[2];
+
+    if (batch->kernel->rule == FORKFOLD_LETTERS)
+        return add_token(batch, chunk->bytes + at, length);
+    if (length > FF_KEY_INLINE)
+        return add_key(batch, ff_key_of_bytes(chunk->bytes + at, (uint32_t)length));
+    memcpy(near_end, chunk->bytes + at, length);
+    memcpy(words, near_end, sizeof(words));
+    return add_key(batch, ff_key_of_words(words[0], words[1], (uint32_t)length));
+}
+
+/* Lower case is one bit of an ASCII letter: set_bits has it, or nothing under the plain rule. */
+static int count_runs(struct batch *batch, const struct chunk *chunk, uint64_t set_bits)
+{
+    size_t last = chunk->readable >= FF_KEY_INLINE ? chunk->readable - FF_KEY_INLINE : 0;
+    bool is_short = chunk->readable < FF_KEY_INLINE;
+    int code = 0;
+
+    for (size_t i = 0; i < chunk->run_count && code == 0; i++) {
+        size_t at = chunk->starts[i];
+        size_t length = chunk->ends[i] - at;
+        uint64_t words[2];
+
+        if (length > FF_KEY_INLINE || at > last || is_short) {
+            code = add_awkward_run(batch, chunk, at, length);
+            continue;
+        }
+        memcpy(words, chunk->bytes + at, sizeof(words));
+        code = add_key(batch,
+                       ff_key_of_words(words[0] | set_bits, words[1] | set_bits, (uint32_t)length));
+    }
+    return code;
 }
 
 /* ---- Chunks -------------------------------------------------------------- */
 
-static bool is_well_formed(const struct ff_word_kernel *kernel, const struct chunk *chunk,
-                           size_t count)
+static int count_chunk(struct chunk *chunk, struct batch *batch)
 {
-    struct ff_utf8_error ignored;
+    enum forkfold_word_rule rule = batch->kernel->rule;
+    int code = 0;
 
-    return kernel->is_validated || chunk->is_ascii ||
-           ff_utf8_validate(chunk->bytes, count, &ignored);
-}
-
-static int count_chunk(struct ff_word_kernel *kernel, struct ff_table *table, struct chunk *chunk)
-{
-    struct batch batch;
-    int code;
-
-    batch.count = 0;
-    if (kernel->rule == FORKFOLD_LETTERS)
-        code = count_letters(kernel, table, chunk, &batch);
-    else
-        code = count_plain(table, chunk, &batch);
-    return code < 0 ? code : flush(&batch, table);
+    if (rule == FORKFOLD_LETTERS)
+        code = take_marked_tokens(chunk, batch);
+    find_runs(chunk, rule);
+    if (code == 0)
+        code =
+            count_runs(batch, chunk, rule == FORKFOLD_LETTERS ? UINT64_C(0x2020202020202020) : 0);
+    return code < 0 ? code : flush(batch);
 }
 
 int FF_SCAN_NAME(struct ff_word_kernel *kernel, struct ff_table *table, const unsigned char *bytes,
                  size_t count, size_t *taken)
 {
     struct chunk chunk;
+    struct batch batch;
     size_t at = 0;
     int code = 0;
 
+    batch.kernel = kernel;
+    batch.table = table;
+    batch.count = 0;
+    batch.built_used = 0;
     while (code == 0 && count - at >= FF_SCAN_BYTES_MIN) {
         size_t left = count - at;
+        size_t chunk_bytes = left < FF_SCAN_CHUNK_BYTES ? left : FF_SCAN_CHUNK_BYTES;
 
         chunk.bytes = bytes + at;
-        chunk.count = left < FF_SCAN_CHUNK_BYTES ? left : FF_SCAN_CHUNK_BYTES;
         chunk.readable = left;
-        classify(&chunk);
+        classify(&chunk, chunk_bytes);
         if (!chunk.is_ascii)
-            mark_wide_spaces(&chunk);
-        find_edges(&chunk);
-
-        size_t whole = whole_bytes(&chunk);
-
-        if (whole == 0 || !is_well_formed(kernel, &chunk, whole))
+            mark_wide_spaces(&chunk, chunk_bytes);
+        keep_whole_tokens(&chunk);
+        if (chunk.count == 0 ||
+            !(chunk.is_ascii || kernel->is_validated || FF_UTF8_NAME(chunk.bytes, chunk.count)))
             break;
-        code = count_chunk(kernel, table, &chunk);
-        at += whole;
+        code = count_chunk(&chunk, &batch);
+        at += chunk.count;
     }
     *taken = at;
     return code;
+}
+
+/* ---- Well-formed UTF-8 --------------------------------------------------- */
+
+bool FF_UTF8_NAME(const unsigned char *bytes, size_t count)
+{
+    size_t checked = ff_well_formed_bytes(bytes, count);
+    struct ff_utf8_error ignored;
+
+    return ff_utf8_validate(bytes + checked, count - checked, &ignored);
 }

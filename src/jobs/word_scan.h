@@ -4,16 +4,18 @@
  *
  * It works on chunks that fit the first-level cache, in three passes:
  *   1. the kinds of all bytes as bits (byte_masks.h), and from them the
- *      places where tokens start and end;
- *   2. for each token its key, of at most 16 bytes in two registers, its hash,
+ *      places where words start and end;
+ *   2. for each word its key, of at most 16 bytes in two registers, its hash,
  *      and a prefetch of the slot where it belongs;
  *   3. for a batch of keys at a time, the slots.
- * Tokens that do not fit that mould, for their length or because they hold
- * letters beyond ASCII, go through the kernel's own walk, one by one.
+ * Under the letters rule most tokens of ASCII text are one run of letters, with other signs before
+ * or behind it.  The others, those with gaps or beyond ASCII, are found first, by adding up bits,
+ * and their keys are built character by character.
  */
 #ifndef FF_JOBS_WORD_SCAN_H
 #define FF_JOBS_WORD_SCAN_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 #include "jobs/word_kernel.h"
@@ -27,11 +29,17 @@
 typedef int ff_word_scan(struct ff_word_kernel *kernel, struct ff_table *table,
                          const unsigned char *bytes, size_t count, size_t *taken);
 
-/* The same function for different CPUs; meson.build compiles word_scan.c for each. */
+/* Whether all of it is well-formed UTF-8. */
+typedef bool ff_utf8_check(const unsigned char *bytes, size_t count);
+
+/* The same functions for different CPUs; meson.build compiles word_scan.c for each. */
 ff_word_scan ff_word_scan_generic;
+ff_utf8_check ff_utf8_check_generic;
 #if defined(__x86_64__)
 ff_word_scan ff_word_scan_avx2;
 ff_word_scan ff_word_scan_avx512;
+ff_utf8_check ff_utf8_check_avx2;
+ff_utf8_check ff_utf8_check_avx512;
 #endif
 
 /* Below this many bytes the walk is as fast. */

@@ -218,14 +218,19 @@ static int count_text(struct words_state *state, size_t bytes, struct ff_item_fa
     size_t consumed;
     int code;
 
-    if (state->context->invalid == FORKFOLD_INVALID_FAIL &&
-        !ff_utf8_validate(state->block, bytes, &bad))
+    bool is_valid = state->kernel.variant->is_utf8(state->block, bytes);
+
+    if (!is_valid && state->context->invalid == FORKFOLD_INVALID_FAIL) {
+        (void)ff_utf8_validate(state->block, bytes, &bad);
         return fail_decoding(failure, bad.offset, bad.kind);
+    }
     ff_word_kernel_start(&state->kernel, false);
+    state->kernel.is_validated = is_valid;
     code = ff_word_kernel_feed(&state->kernel, &state->whole.counts, state->block, bytes, true,
                                &consumed, &bad);
     if (code == 0)
         code = ff_word_kernel_end(&state->kernel, &state->whole.counts);
+    state->kernel.is_validated = false;
     return code < 0 ? fail_counting(failure, code) : FF_ITEM_DONE;
 }
 

@@ -291,12 +291,12 @@ static void failed_merge_leaves_a_usable_table(void **state)
     free_random_keys(&set);
 }
 
-static struct ff_short_key short_key_of(const char *key, size_t key_bytes)
+static struct ff_key short_key_of(const char *key, size_t key_bytes)
 {
     uint64_t words[2] = {UINT64_MAX, UINT64_MAX}; /* what lies behind the key must not matter */
 
     memcpy(words, key, key_bytes);
-    return ff_short_key(words[0], words[1], (uint32_t)key_bytes);
+    return ff_key_of_words(words[0], words[1], (uint32_t)key_bytes);
 }
 
 /* Keys of 1 to 16 bytes, NULs among them, half of them met before: as one by one. */
@@ -308,7 +308,7 @@ static void short_keys_in_batches_are_the_same_as_one_by_one(void **state)
 
     (void)state;
     for (int batch = 0; batch < BATCHES; batch++) {
-        struct ff_short_key keys[BATCH];
+        struct ff_key keys[BATCH];
 
         for (int i = 0; i < BATCH; i++) {
             char bytes[FF_KEY_INLINE] = {0};
@@ -320,7 +320,7 @@ static void short_keys_in_batches_are_the_same_as_one_by_one(void **state)
             assert_int_equal(keys[i].hash, ff_key_hash(bytes, key_bytes) >> 32);
             assert_int_equal(ff_table_add(&single, bytes, key_bytes, 1), 0);
         }
-        assert_int_equal(ff_table_add_short_keys(&batched, keys, BATCH), 0);
+        assert_int_equal(ff_table_add_keys(&batched, keys, BATCH), 0);
     }
     assert_int_equal(batched.used, single.used);
     assert_int_equal(batched.total, single.total);

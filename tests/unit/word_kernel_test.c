@@ -14,6 +14,7 @@
 #include "failing_alloc.h"
 #include "jobs/unicode_tables.h"
 #include "jobs/word_kernel.h"
+#include "naive_words.h"
 #include "random_keys.h"
 
 enum { ROUNDS = 20000, PIECES_MAX = 6, TEXT_BYTES_MAX = 40000 };
@@ -239,36 +240,6 @@ static struct text make_text(bool ill_formed)
     return text;
 }
 
-/* One pass over the whole, unit by unit. */
-static void count_naively(const struct text *text, enum forkfold_word_rule rule,
-                          struct ff_table *table)
-{
-    static const char replacement[3] = {'\xEF', '\xBF', '\xBD'};
-    char key[3 * TEXT_BYTES_MAX]; /* a stray byte becomes U+FFFD */
-    size_t key_bytes = 0;
-
-    for (size_t at = 0; at < text->count;) {
-        struct ff_utf8_unit unit = ff_utf8_decode(text->bytes + at, text->count - at);
-
-        if (ff_unicode_is_space(unit.code_point)) {
-            if (key_bytes > 0)
-                assert_int_equal(ff_table_add(table, key, key_bytes, 1), 0);
-            key_bytes = 0;
-        } else if (rule == FORKFOLD_PLAIN && unit.kind == FF_UTF8_OK) {
-            memcpy(key + key_bytes, text->bytes + at, unit.bytes);
-            key_bytes += unit.bytes;
-        } else if (rule == FORKFOLD_PLAIN) {
-            memcpy(key + key_bytes, replacement, sizeof(replacement));
-            key_bytes += sizeof(replacement);
-        } else if (ff_unicode_is_letter(unit.code_point)) {
-            key_bytes += ff_unicode_lower(unit.code_point, key + key_bytes);
-        }
-        at += unit.bytes;
-    }
-    if (key_bytes > 0)
-        assert_int_equal(ff_table_add(table, key, key_bytes, 1), 0);
-}
-
 /* A copy that ends where the block does, so that a sanitizer sees reads past it. */
 static unsigned char *copy_block(const struct text *text, size_t from, size_t to)
 {
@@ -399,7 +370,7 @@ static void any_cut_into_blocks_gives_the_same_words(void **state)
         struct ff_utf8_error bad;
         struct counter counter;
 
-        count_naively(&text, rule, &expected);
+        assert_int_equal(naive_count(text.bytes, text.count, rule, &expected), 0);
         open_counter(&counter, rule, invalid);
         assert_int_equal(feed_part(&counter, &text, 0, text.count, &bad), NO_ERROR);
         assert_int_equal(ff_word_kernel_end(&counter.kernel, &counter.table), 0);
@@ -420,7 +391,7 @@ static void any_split_into_pieces_gives_the_same_words(void **state)
         struct ff_table expected = {0};
         struct counter counter;
 
-        count_naively(&text, rule, &expected);
+        assert_int_equal(naive_count(text.bytes, text.count, rule, &expected), 0);
         open_counter(&counter, rule, invalid);
         assert_int_equal(count_in_pieces(&counter, &text), NO_ERROR);
         assert_same_words(&counter.table, &expected);
