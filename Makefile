@@ -5,10 +5,12 @@
 DIR = examples/texts
 ARGS =
 PREFIX = /usr/local
+FUZZ_SECONDS = 60
+TARGETS =
 SETUP = tools/setup
 
 # By way of the environment, so that the shell takes spaces and quotes as part of the name.
-export DIR PREFIX DESTDIR
+export DIR PREFIX DESTDIR FUZZ_SECONDS
 
 build: ## builds the release binary, build/forkfold
 	@$(SETUP) run
@@ -30,6 +32,19 @@ check-threads: ## the unit tests with the thread sanitizer
 	@$(SETUP) run check
 	@tests/run --threads
 
+# A peer that cannot be installed is left out, with a line that says so.
+bench: build ## times Forkfold and its peers; ROWS="id id", BENCH_DIR=folder: see bench/README.md
+	@$(SETUP) bench || echo "forkfold bench: goes on with what there is" >&2
+	@/usr/bin/python3 bench/bench.py
+
+bench-plot: build ## draws time against workers, input size and number of files: bench/plots/
+	@$(SETUP) bench || echo "forkfold bench: goes on with what there is" >&2
+	@/usr/bin/python3 bench/plot.py
+
+fuzz: ## fuzzes each target for FUZZ_SECONDS=60; TARGETS="words split" only those
+	@$(SETUP) run check fuzz
+	@tests/fuzz/run $(TARGETS)
+
 lint: ## every check that needs no run of the program
 	@$(SETUP) run check lint
 	@tools/lint
@@ -45,9 +60,9 @@ install: build ## installs to PREFIX=folder (/usr/local), below DESTDIR=folder w
 	@[ -n "$$DESTDIR" ] || [ "$$(id -u)" -ne 0 ] || ldconfig
 
 clean: ## removes all build folders
-	@rm -rf build build-check build-asan build-tsan build-lint
+	@rm -rf build build-check build-asan build-tsan build-lint build-fuzz
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 24
 
-.PHONY: build run check check-sanitize check-threads lint format install clean help
+.PHONY: build run check check-sanitize check-threads fuzz bench bench-plot lint format install clean help

@@ -12,7 +12,8 @@
 #include "text.h"
 #include "values.h"
 
-enum kind { SWITCH, NUMBER, DURATION, SIZE, CHOICE, TEXT };
+/* An OPTIONAL_CHOICE without its value is the first one. */
+enum kind { SWITCH, NUMBER, DURATION, SIZE, CHOICE, OPTIONAL_CHOICE, TEXT };
 
 struct option_row {
     const char *name;
@@ -34,6 +35,7 @@ struct option_row {
 #define WORKERS_MAX 4096
 #define SPLIT_MIN   16
 #define SPLIT_MAX   (UINT64_C(1) << 30)
+#define MEMORY_MIN  (UINT64_C(1) << 20)
 
 /* clang-format off */
 static const struct option_row rows[] = {
@@ -66,8 +68,12 @@ static const struct option_row rows[] = {
     {"max-deaths", 0, NUMBER, FIELD(max_deaths), 1, COUNT_MAX, "N", NULL},
     {"on-error", 0, CHOICE, FIELD(on_error), 0, 0, "skip|stop", NULL},
     {"split", 0, SIZE, FIELD(split_bytes), SPLIT_MIN, SPLIT_MAX, "SIZE", NULL},
+    {"memory", 0, SIZE, FIELD(memory_bytes), MEMORY_MIN, INT64_MAX, "SIZE",
+     "what counts may take; more goes to disk"},
+    {"cpu", 0, CHOICE, FIELD(cpu), 0, 0, "auto|avx512|avx2|generic", NULL},
     {"progress", 0, CHOICE, FIELD(progress), 0, 0, "auto|always|never",
      "show progress on stderr"},
+    {"stats", 0, OPTIONAL_CHOICE, FIELD(stats), 0, 0, "text|json", NULL},
     {"quiet", 'q', SWITCH, FIELD(quiet), 0, 0, NULL,
      "no summary and no warnings"},
     {"verbose", 'v', SWITCH, FIELD(verbose), 0, 0, NULL,
@@ -85,7 +91,12 @@ enum {
 };
 
 static const struct ff_cli_options defaults = {
-    .format = FF_CLI_FORMAT_AUTO, .top = FF_CLI_TOP_DEFAULT, .retries = 2, .max_deaths = 10};
+    .format = FF_CLI_FORMAT_AUTO,
+    .top = FF_CLI_TOP_DEFAULT,
+    .retries = 2,
+    .max_deaths = 10,
+    .stats = FF_CLI_STATS_NONE,
+};
 
 static const char see_help[] = "see 'forkfold words --help'";
 
@@ -95,6 +106,14 @@ struct getopt_view {
     char shorts[2 * ROW_COUNT + 2];
 };
 
+static int argument_of(const struct option_row *row)
+{
+    if (row->kind == SWITCH)
+        return no_argument;
+    return row->kind == OPTIONAL_CHOICE ? optional_argument : required_argument;
+}
+
+/* A letter's argument is required or there is none: no row with an optional one has a letter. */
 static void build_view(struct getopt_view *view)
 {
     char *letter = view->shorts;
@@ -102,17 +121,15 @@ static void build_view(struct getopt_view *view)
     *view = (struct getopt_view){0};
     *letter++ = ':'; /* tells a missing argument from an unknown option */
     for (int i = 0; i < ROW_COUNT; i++) {
-        bool takes_argument = rows[i].kind != SWITCH;
-
         view->longs[i] = (struct option){
             .name = rows[i].name,
-            .has_arg = takes_argument ? required_argument : no_argument,
+            .has_arg = argument_of(&rows[i]),
             .val = LONG_BASE + i,
         };
         if (rows[i].letter == 0)
             continue;
         *letter++ = rows[i].letter;
-        if (takes_argument)
+        if (argument_of(&rows[i]) == required_argument)
             *letter++ = ':';
     }
 }
@@ -218,6 +235,10 @@ static int read_size(const struct option_row *row, const char *text, uint64_t *f
         *field = bytes;
         return 0;
     }
+    if (row->most == INT64_MAX)
+        return ff_cli_usage_error("option '--%s' takes a size such as 64M, 1.5G or 8G, at least "
+                                  "%uM, not '%s'",
+                                  row->name, (unsigned)(row->least >> 20), text);
     return ff_cli_usage_error("option '--%s' takes a size such as 65536, 512K or 4M, from %u "
                               "bytes to %uM, not '%s'",
                               row->name, (unsigned)row->least, (unsigned)(row->most >> 20), text);
@@ -226,7 +247,13 @@ static int read_size(const struct option_row *row, const char *text, uint64_t *f
 static int read_choice(const struct option_row *row, const char *text, int *field)
 {
     const char *choice = row->argument;
-    size_t length = strlen(text);
+    size_t length;
+
+    if (text == NULL) {
+        *field = 0;
+        return 0;
+    }
+    length = strlen(text);
 
     for (int value = 0;; value++) {
         size_t choice_length = strcspn(choice, "|");
@@ -272,6 +299,7 @@ static int read_value(const struct option_row *row, const char *text,
     case SIZE:
         return read_size(row, text, field);
     case CHOICE:
+    case OPTIONAL_CHOICE:
         return read_choice(row, text, field);
     case TEXT:
         return read_text(row, text, field);
@@ -318,6 +346,17 @@ int ff_cli_options_parse(int argc, char **argv, struct ff_cli_options *options)
     return check_combination(options);
 }
 
+/* What stands around the argument in the help. */
+static const char *before_argument(const struct option_row *row)
+{
+    return row->argument == NULL ? "" : row->kind == OPTIONAL_CHOICE ? "[=" : " ";
+}
+
+static const char *after_argument(const struct option_row *row)
+{
+    return row->kind == OPTIONAL_CHOICE ? "]" : "";
+}
+
 static void write_described_row(struct ff_cli_writer *writer, const struct option_row *row)
 {
     size_t width = strlen("  -x, --") + strlen(row->name);
@@ -333,9 +372,10 @@ static void write_described_row(struct ff_cli_writer *writer, const struct optio
     ff_cli_write_text(writer, "--");
     ff_cli_write_text(writer, row->name);
     if (row->argument != NULL) {
-        ff_cli_write_text(writer, " ");
+        ff_cli_write_text(writer, before_argument(row));
         ff_cli_write_text(writer, row->argument);
-        width += 1 + strlen(row->argument);
+        ff_cli_write_text(writer, after_argument(row));
+        width += strlen(before_argument(row)) + strlen(row->argument) + strlen(after_argument(row));
     }
     ff_cli_write_repeated(writer, ' ', width < HELP_COLUMN ? HELP_COLUMN - width : 2);
     ff_cli_write_text(writer, row->help);
@@ -348,9 +388,9 @@ static void write_named_row(struct ff_cli_writer *writer, const struct option_ro
 {
     char letter[] = {'-', row->letter, '/', '\0'};
     char name[HELP_COLUMNS];
-    int length =
-        snprintf(name, sizeof(name), " %s--%s%s%s", row->letter != 0 ? letter : "", row->name,
-                 row->argument != NULL ? " " : "", row->argument != NULL ? row->argument : "");
+    int length = snprintf(name, sizeof(name), " %s--%s%s%s%s", row->letter != 0 ? letter : "",
+                          row->name, before_argument(row),
+                          row->argument != NULL ? row->argument : "", after_argument(row));
 
     if (*column + (size_t)length + 1 > HELP_COLUMNS) {
         ff_cli_write_text(writer, "\n ");
@@ -396,6 +436,7 @@ static bool is_default(const struct option_row *row, const void *field)
     switch (row->kind) {
     case SWITCH:
     case CHOICE:
+    case OPTIONAL_CHOICE:
         return *(const int *)field == *(const int *)untouched;
     case NUMBER:
     case DURATION:
@@ -426,6 +467,7 @@ static void write_value(struct ff_cli_writer *writer, const struct option_row *r
     case SWITCH:
         break;
     case CHOICE:
+    case OPTIONAL_CHOICE:
         write_choice(writer, row, *(const int *)field);
         break;
     case NUMBER:
@@ -454,7 +496,7 @@ void ff_cli_options_show_chosen(struct ff_cli_writer *writer, const struct ff_cl
         ff_cli_write_text(writer, " --");
         ff_cli_write_text(writer, rows[i].name);
         if (rows[i].kind != SWITCH)
-            ff_cli_write_text(writer, " ");
+            ff_cli_write_text(writer, rows[i].kind == OPTIONAL_CHOICE ? "=" : " ");
         write_value(writer, &rows[i], field);
     }
 }

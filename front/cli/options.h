@@ -21,6 +21,8 @@ enum ff_cli_format {
 };
 enum ff_cli_progress_mode { FF_CLI_PROGRESS_AUTO, FF_CLI_PROGRESS_ALWAYS, FF_CLI_PROGRESS_NEVER };
 enum ff_cli_on_error { FF_CLI_ON_ERROR_SKIP, FF_CLI_ON_ERROR_STOP };
+enum ff_cli_cpu { FF_CLI_CPU_AUTO, FF_CLI_CPU_AVX512, FF_CLI_CPU_AVX2, FF_CLI_CPU_GENERIC };
+enum ff_cli_stats { FF_CLI_STATS_NONE = -1, FF_CLI_STATS_TEXT, FF_CLI_STATS_JSON };
 
 /* Numbers are uint64_t, choices and switches int, texts borrowed from argv or NULL. */
 struct ff_cli_options {
@@ -42,7 +44,10 @@ struct ff_cli_options {
     uint64_t max_deaths;
     int on_error; /* enum ff_cli_on_error */
     uint64_t split_bytes;
-    int progress; /* enum ff_cli_progress_mode */
+    uint64_t memory_bytes; /* 0 = what suits the machine */
+    int cpu;               /* enum ff_cli_cpu */
+    int stats;             /* enum ff_cli_stats */
+    int progress;          /* enum ff_cli_progress_mode */
     int quiet;
     int verbose;
     int help;

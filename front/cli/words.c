@@ -22,6 +22,7 @@
 #include "paths.h"
 #include "progress.h"
 #include "signals.h"
+#include "stats.h"
 #include "table.h"
 #include "terminal.h"
 #include "text.h"
@@ -119,6 +120,7 @@ static int open_pool(struct command *command)
         .size = sizeof(options),
         .workers = (unsigned)command->options.workers,
         .keep_fd_plus_one = command->stdin_fd + 1,
+        .memory_bytes = command->options.memory_bytes,
     };
     int error = forkfold_pool_open(&command->pool, &options, message, sizeof(message));
 
@@ -181,6 +183,10 @@ static int explain(const struct command *command, int error, const forkfold_prog
 
 static forkfold_words_options words_options(struct command *command)
 {
+    static const char *const cpus[] = {[FF_CLI_CPU_AUTO] = NULL,
+                                       [FF_CLI_CPU_AVX512] = "avx512",
+                                       [FF_CLI_CPU_AVX2] = "avx2",
+                                       [FF_CLI_CPU_GENERIC] = "generic"};
     const struct ff_cli_options *options = &command->options;
 
     return (forkfold_words_options){
@@ -199,7 +205,9 @@ static forkfold_words_options words_options(struct command *command)
         .retries_plus_one = (unsigned)options->retries + 1,
         .max_deaths = (unsigned)options->max_deaths,
         .stop_on_failure = options->on_error == FF_CLI_ON_ERROR_STOP,
+        .cpu = cpus[options->cpu],
         .split_bytes = options->split_bytes,
+        .measure = options->stats != FF_CLI_STATS_NONE,
         .progress_ns = command->progress.interval_ns,
         .on_progress = ff_cli_progress_show,
         .context = &command->progress,
@@ -337,17 +345,41 @@ static void sum_up_more(const forkfold_words_totals *totals)
                    totals->files_other, totals->files_other == 1 ? "" : "s");
 }
 
-static void sum_up(const forkfold_words_totals *totals)
+static void sum_up(const forkfold_words_totals *totals, const forkfold_stats *stats)
 {
     char died[64] = "";
+    char spilled[64] = "";
+    char size[FF_CLI_SIZE_TEXT_BYTES];
 
     if (totals->deaths > 0)
         snprintf(died, sizeof(died), ", %" PRIu64 " worker%s died", totals->deaths,
                  totals->deaths == 1 ? "" : "s");
+    if (stats->spilled_bytes > 0) {
+        ff_cli_size_text(size, stats->spilled_bytes);
+        snprintf(spilled, sizeof(spilled), ", %s spilled to disk", size);
+    }
     ff_cli_message("%" PRIu64 " file%s, %" PRIu64 " failed, %" PRIu64 " words, %" PRIu64
-                   " distinct, %.2f s%s",
+                   " distinct, %.2f s%s%s",
                    totals->files, totals->files == 1 ? "" : "s", totals->files_failed,
-                   totals->words, totals->distinct, (double)totals->elapsed_ns / 1e9, died);
+                   totals->words, totals->distinct, (double)totals->elapsed_ns / 1e9, died,
+                   spilled);
+}
+
+/* Asked for, so that --quiet does not hold it back; the last on stderr, where programs find it. */
+static void show_stats(const struct command *command)
+{
+    const forkfold_words_totals *totals = forkfold_words_get_totals(command->words);
+    const forkfold_stats *stats = forkfold_words_get_stats(command->words);
+    struct ff_cli_writer writer;
+
+    if (command->options.stats == FF_CLI_STATS_NONE)
+        return;
+    ff_cli_writer_start(&writer, STDERR_FILENO, buffer, sizeof(buffer));
+    if (command->options.stats == FF_CLI_STATS_JSON)
+        ff_cli_stats_json(&writer, stats, totals);
+    else
+        ff_cli_stats_text(&writer, stats, totals);
+    (void)ff_cli_writer_flush(&writer); /* an unwritable stderr leaves nowhere to say so */
 }
 
 static int report(struct command *command)
@@ -364,7 +396,8 @@ static int report(struct command *command)
     if (says_more(&command->options))
         sum_up_more(totals);
     if (!command->options.quiet)
-        sum_up(totals);
+        sum_up(totals, forkfold_words_get_stats(command->words));
+    show_stats(command);
     return totals->files_failed > 0 ? FF_CLI_PARTIAL : FF_CLI_DONE;
 }
 

@@ -13,7 +13,7 @@
 #include "options.h"
 #include "values.h"
 
-enum { ARGUMENTS_MAX = 24 };
+enum { ARGUMENTS_MAX = 32 };
 
 /* Parses "words" followed by the arguments up to NULL. */
 #define PARSE(options, ...) parse(options, (const char *[]){"words", __VA_ARGS__, NULL})
@@ -144,6 +144,9 @@ static void defaults_are_the_documented_ones(void **state)
     assert_true(options.top == FF_CLI_TOP_DEFAULT);
     assert_int_equal(options.on_error, FF_CLI_ON_ERROR_SKIP);
     assert_null(options.output);
+    assert_int_equal(options.memory_bytes, 0);
+    assert_int_equal(options.cpu, FF_CLI_CPU_AUTO);
+    assert_int_equal(options.stats, FF_CLI_STATS_NONE);
 }
 
 static void every_value_lands_in_its_field(void **state)
@@ -153,7 +156,7 @@ static void every_value_lands_in_its_field(void **state)
     (void)state;
     assert_int_equal(PARSE(&options, "--timeout", "1.5s", "--deadline", "2m", "--split", "1M",
                            "--top", "0", "--min-count", "3", "--on-error", "stop", "--format",
-                           "json", "d"),
+                           "json", "--memory", "1.5G", "--cpu", "generic", "d"),
                      0);
     assert_int_equal(options.timeout_ns, 1500000000);
     assert_int_equal(options.deadline_ns, 120000000000);
@@ -162,6 +165,22 @@ static void every_value_lands_in_its_field(void **state)
     assert_int_equal(options.min_count, 3);
     assert_int_equal(options.on_error, FF_CLI_ON_ERROR_STOP);
     assert_int_equal(options.format, FF_CLI_FORMAT_JSON);
+    assert_int_equal(options.memory_bytes, UINT64_C(3) << 29);
+    assert_int_equal(options.cpu, FF_CLI_CPU_GENERIC);
+}
+
+static void value_of_stats_may_be_left_out(void **state)
+{
+    struct ff_cli_options options;
+
+    (void)state;
+    assert_int_equal(PARSE(&options, "--stats", "json"), 0);
+    assert_int_equal(options.stats, FF_CLI_STATS_TEXT);
+    assert_int_equal(options.path_count, 1);
+    assert_int_equal(PARSE(&options, "--stats=json", "d"), 0);
+    assert_int_equal(options.stats, FF_CLI_STATS_JSON);
+    assert_int_equal(PARSE(&options, "--stats=json", "--st", "d"), 0);
+    assert_int_equal(options.stats, FF_CLI_STATS_TEXT);
 }
 
 static void wrong_usage_is_refused(void **state)
@@ -179,6 +198,8 @@ static void wrong_usage_is_refused(void **state)
     assert_int_equal(PARSE(&options, "--format", "xml", "d"), FF_CLI_USAGE);
     assert_int_equal(PARSE(&options, "--rule", "letter", "d"), FF_CLI_USAGE);
     assert_int_equal(PARSE(&options, "-o", "a", "-o", "b", "d"), FF_CLI_USAGE);
+    assert_int_equal(PARSE(&options, "--memory", "1048575", "d"), FF_CLI_USAGE);
+    assert_int_equal(PARSE(&options, "--stats=", "d"), FF_CLI_USAGE);
     assert_int_equal(PARSE(&options, "-0", "d"), FF_CLI_USAGE);
     assert_int_equal(PARSE(&options, "-q"), FF_CLI_USAGE);
 }
@@ -203,14 +224,16 @@ static void chosen_options_are_shown_as_they_are_understood(void **state)
     (void)state;
     assert_int_equal(PARSE(&options, "-j4", "--rule", "plain", "--invalid", "fail", "--glob", "a\n",
                            "--format=ndjson", "--top", "0", "--retries", "2", "--max-deaths", "3",
-                           "--timeout", "1500ms", "--split=1.5K", "-v", "d"),
+                           "--timeout", "1500ms", "--split=1.5K", "--memory", "1M", "--cpu", "avx2",
+                           "--stats=json", "-v", "d"),
                      0);
     ff_cli_writer_start(&writer, -1, text, sizeof(text));
     ff_cli_options_show_chosen(&writer, &options);
     assert_int_equal(writer.error, 0);
     text[writer.used] = '\0';
     assert_string_equal(text, " --workers 4 --rule plain --glob 'a\\x0a' --format ndjson --top 0 "
-                              "--timeout 1.5s --max-deaths 3 --split 1536 --verbose");
+                              "--timeout 1.5s --max-deaths 3 --split 1536 --memory 1048576 "
+                              "--cpu avx2 --stats=json --verbose");
 }
 
 static void help_fits_a_screen(void **state)
@@ -243,6 +266,7 @@ int main(void)
         cmocka_unit_test(options_and_operands_may_alternate),
         cmocka_unit_test(defaults_are_the_documented_ones),
         cmocka_unit_test(every_value_lands_in_its_field),
+        cmocka_unit_test(value_of_stats_may_be_left_out),
         cmocka_unit_test(wrong_usage_is_refused),
         cmocka_unit_test(help_needs_no_path),
         cmocka_unit_test(chosen_options_are_shown_as_they_are_understood),

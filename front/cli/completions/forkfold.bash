@@ -20,10 +20,12 @@ _forkfold_value() {
     --invalid) _forkfold_choose "$2" 'fail replace' ;;
     --format) _forkfold_choose "$2" 'tsv csv json ndjson' ;;
     --on-error) _forkfold_choose "$2" 'skip stop' ;;
+    --cpu) _forkfold_choose "$2" 'auto avx512 avx2 generic' ;;
     --progress) _forkfold_choose "$2" 'auto always never' ;;
+    --stats) _forkfold_choose "$2" 'text json' ;;
     --files-from | --output | -o | --failures) _forkfold_files "$2" ;;
     --workers | -j | --glob | --top | --min-count | --timeout | --deadline | --retries | \
-        --max-deaths | --split) ;;
+        --max-deaths | --split | --memory) ;;
     *) return 1 ;;
     esac
 }
@@ -31,10 +33,11 @@ _forkfold_value() {
 _forkfold_options() {
     _forkfold_choose "$1" '-j --workers --rule --invalid --glob -r --recursive --files-from
         -0 --null -o --output --format --top --min-count --failures --timeout --deadline --retries
-        --max-deaths --on-error --split --progress -q --quiet -v --verbose -h --help -V --version'
+        --max-deaths --on-error --split --memory --cpu --progress --stats -q --quiet -v --verbose
+        -h --help -V --version'
 }
 
-# After "forkfold words": $1 is being typed, $2 stands before it.
+# After "forkfold words": $1 is being typed, $2 stands before it; $3 is the '=' between them, if any.
 _forkfold_words() {
     local word
 
@@ -46,8 +49,8 @@ _forkfold_words() {
     done
     if [[ $1 == --*=* ]]; then # where '=' does not part words
         _forkfold_value "${1%%=*}" "${1#*=}" && COMPREPLY=("${COMPREPLY[@]/#/${1%%=*}=}")
-    elif _forkfold_value "$2" "$1"; then
-        :
+    elif [[ $2 != --stats || -n $3 ]] && _forkfold_value "$2" "$1"; then
+        : # the value of --stats may be left out, so that it takes no word of its own
     elif [[ $1 == -* ]]; then
         _forkfold_options "$1"
     else
@@ -58,6 +61,7 @@ _forkfold_words() {
 _forkfold() {
     local current=${COMP_WORDS[COMP_CWORD]}
     local before=$((COMP_CWORD - 1))
+    local equals=''
 
     COMPREPLY=()
     if ((COMP_CWORD == 1)); then
@@ -67,11 +71,13 @@ _forkfold() {
     # Bash makes the '=' before a value a word of its own.
     if [[ $current == '=' ]]; then
         current=''
+        equals='='
     elif [[ ${COMP_WORDS[before]} == '=' ]]; then
         before=$((before - 1))
+        equals='='
     fi
     case ${COMP_WORDS[1]} in
-    words) _forkfold_words "$current" "${COMP_WORDS[before]}" ;;
+    words) _forkfold_words "$current" "${COMP_WORDS[before]}" "$equals" ;;
     help) ((COMP_CWORD > 2)) || _forkfold_choose "$current" 'words help' ;;
     esac
 }

@@ -1,0 +1,201 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The programs that are timed: Forkfold, its peers, and what only reads."""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Callable, NamedTuple, Optional
+
+import data
+
+HERE = Path(__file__).resolve().parent
+ROOT = HERE.parent
+
+
+class Unavailable(Exception):
+    """A peer that is not on this machine; the text says why."""
+
+
+class Command(NamedTuple):
+    arguments: list
+    environment: dict = {}
+
+
+class Settings(NamedTuple):
+    """What the programs of a run have in common."""
+
+    workers: int
+    cache: Path
+    binary: Path
+
+
+def available_cpus():
+    """The CPUs that this process may use: by its affinity, and by the quota of its cgroup."""
+    cpus = len(os.sched_getaffinity(0))
+    for folder in own_groups("cpu"):
+        try:
+            if (folder / "cpu.max").exists():
+                quota, period = (folder / "cpu.max").read_text(encoding="ascii").split()
+            else:
+                quota = (folder / "cpu.cfs_quota_us").read_text(encoding="ascii").strip()
+                period = (folder / "cpu.cfs_period_us").read_text(encoding="ascii")
+        except OSError:
+            continue
+        if quota not in ("max", "-1"):
+            cpus = min(cpus, -(-int(quota) // int(period)))
+    return max(1, cpus)
+
+
+def own_groups(controller):
+    """This process's cgroup of a controller and all above it, of either version."""
+    try:
+        lines = Path("/proc/self/cgroup").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return
+    for line in lines:
+        _, controllers, path = line.split(":", 2)
+        if controller in controllers.split(","):
+            top = Path("/sys/fs/cgroup") / controllers
+        elif controllers == "":
+            top = Path("/sys/fs/cgroup")
+        else:
+            continue
+        folder = top / path.lstrip("/")
+        while folder != top:
+            yield folder
+            folder = folder.parent
+        yield top
+
+
+# ---- Peers that must be found or installed -------------------------------------------------
+
+
+def need(name):
+    """The path of an installed program."""
+    path = shutil.which(name)
+    if path is None:
+        raise Unavailable(f"{name} is not installed")
+    return path
+
+
+def package(settings, name):
+    """The Python of the cache's virtual environment, with a package in it."""
+    folder = settings.cache / "venv"
+    python = folder / "bin" / "python"
+    if not python.exists():
+        made = quietly([sys.executable, "-m", "venv", folder])
+        if made is not None:
+            shutil.rmtree(folder, ignore_errors=True)
+            raise Unavailable(f"no virtual environment: {made}")
+    if quietly([python, "-c", f"import {name}"]) is not None:
+        data.say(f"installs {name} in {folder}")
+        problem = quietly([python, "-m", "pip", "install", "--quiet", name])
+        if problem is not None:
+            raise Unavailable(f"{name} cannot be installed: {problem}")
+    return str(python)
+
+
+def quietly(command):
+    """None if the command succeeds, else the last line that it wrote."""
+    done = subprocess.run(command, check=False, text=True, stdin=subprocess.DEVNULL,
+                          stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    if done.returncode == 0:
+        return None
+    return (done.stdout.strip().splitlines() or [f"exit status {done.returncode}"])[-1]
+
+
+# ---- The programs -----------------------------------------------------------------------
+
+
+def forkfold(workers=None, rule="letters"):
+    def command(settings, folder):
+        # A name of its own, so that a folder may begin with a hyphen.
+        return Command([str(settings.binary), "words", "-q", "-j",
+                        str(workers or settings.workers), "--rule", rule, "--", folder])
+    return command
+
+
+def pool(rule):
+    def command(settings, folder):
+        return Command([sys.executable, str(HERE / "peers" / "python_pool.py"), rule, folder,
+                        str(settings.workers)])
+    return command
+
+
+def shell(way, *needed):
+    def command(settings, folder):
+        for name in needed:
+            need(name)
+        return Command([str(HERE / "peers" / "texts.sh"), way, folder, str(settings.workers)])
+    return command
+
+
+def duckdb(settings, folder):
+    return Command([package(settings, "duckdb"), str(HERE / "peers" / "duckdb_words.py"), folder,
+                    str(settings.workers)])
+
+
+def polars(settings, folder):
+    return Command([package(settings, "polars"), str(HERE / "peers" / "polars_words.py"), folder],
+                   {"POLARS_MAX_THREADS": str(settings.workers)})
+
+
+def reads(workers=None):
+    def command(settings, folder):
+        program = data.build_tool(settings.cache / "tools", "reads")
+        return Command([str(program), folder, str(workers or settings.workers)])
+    return command
+
+
+def true(_settings, _folder):
+    return Command(["/bin/true"])
+
+
+class Program(NamedTuple):
+    """question: which words it counts, "letters", "lower" (what lower().split() gives) or "ascii"
+    (the same for ASCII letters only); None where it answers another one."""
+
+    command: Callable
+    question: Optional[str] = None
+
+
+PROGRAMS = {
+    "forkfold": Program(forkfold(), "letters"),
+    "forkfold-1": Program(forkfold(1), "letters"),
+    "forkfold-2": Program(forkfold(2), "letters"),
+    "forkfold-plain": Program(forkfold(rule="plain")),
+    "pool-lower": Program(pool("lower"), "lower"),
+    "pool-letters": Program(pool("letters"), "letters"),
+    "pool-tuned": Program(pool("tuned"), "letters"),
+    "duckdb": Program(duckdb, "letters"),
+    "polars": Program(polars, "letters"),
+    "shell": Program(shell("sort", "tr", "sort", "uniq")),
+    "mawk": Program(shell("mawk", "mawk"), "ascii"),
+    "parallel": Program(shell("parallel", "parallel", "mawk"), "ascii"),
+    "wc": Program(shell("wc", "wc")),
+    "reads": Program(reads()),
+    "reads-1": Program(reads(1)),
+    "true": Program(true),
+}
+
+
+def versions(settings):
+    """What the peers call themselves, for the head of the table."""
+    asked = [("Python", [sys.executable, "--version"]), ("mawk", ["mawk", "-W", "version"]),
+             ("sort", ["sort", "--version"]), ("parallel", ["parallel", "--version"])]
+    python = settings.cache / "venv" / "bin" / "python"
+    for name in ("duckdb", "polars"):
+        asked.append((name, [python, "-c", f"import {name}; print({name}.__version__)"]))
+    found = []
+    for name, command in asked:
+        try:
+            output = subprocess.run(command, check=True, text=True, stdin=subprocess.DEVNULL,
+                                    stdout=subprocess.PIPE, stderr=subprocess.DEVNULL).stdout
+        except (OSError, subprocess.CalledProcessError):
+            continue
+        number = next((word for word in output.split() if word[:1].isdigit()), None)
+        if number:
+            found.append(f"{name} {number}")
+    return found

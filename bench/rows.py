@@ -1,0 +1,115 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The rows of the table: what is compared with what, and how good Forkfold is to be.
+
+An id, once published, keeps its meaning.  `least` and `goal` hold for two workers and a warm cache;
+rows without them are there for comparison.
+"""
+
+from typing import NamedTuple, Optional
+
+
+class Side(NamedTuple):
+    """A program (see programs.py) on a set of texts, or on a folder in one."""
+
+    program: str
+    place: str
+
+
+class Row(NamedTuple):
+    id: str
+    work: str
+    peer: str
+    sense: str  # "min": the peer's time / Forkfold's; "max": Forkfold's / the other's
+    least: Optional[float]
+    goal: Optional[float]
+    ours: Side
+    theirs: Side
+    quantity: str = "time"  # or "memory"
+
+    def group(self):
+        """Rows on the same texts are measured together."""
+        return self.ours.place.split("/")[0]
+
+
+MANY = "10,000 files, about 118 MB, about 700 k distinct words"
+BIG = "one file of 430 MB, English statistics"
+SCRIPTS = "100 MB of non-Latin text"
+
+
+def against(name, work, peer, sense, least, goal, place, program):
+    return Row(name, work, peer, sense, least, goal, Side("forkfold", place), Side(program, place))
+
+
+ROWS = (
+    against("many-pool", MANY, "Python pool, lower().split()", "min", 20, 28, "many", "pool-lower"),
+    against("many-letters", MANY, "Python pool, letters rule", "min", 35, 45, "many",
+            "pool-letters"),
+    against("many-duckdb", MANY, "DuckDB", "min", 13, 18, "many", "duckdb"),
+    against("many-shell", MANY, "tr, sort, uniq in the C locale", "min", 22, 28, "many", "shell"),
+    against("many-tuned", MANY, "Python pool, letters rule, tuned", "min", None, None, "many",
+            "pool-tuned"),
+    against("many-polars", MANY, "Polars", "min", None, None, "many", "polars"),
+    against("many-mawk", MANY, "mawk", "min", None, None, "many", "mawk"),
+    against("many-parallel", MANY, "GNU parallel, mawk", "min", None, None, "many", "parallel"),
+    against("many-limit", MANY, "only reads", "max", None, None, "many", "reads"),
+    against("big-mawk", BIG, "mawk", "min", 25, 40, "big", "mawk"),
+    against("big-wc", BIG, "LC_ALL=C wc -w", "min", 8, 13, "big", "wc"),
+    Row("big-scale", BIG, "itself, 1 worker to 2", "min", 1.8, 1.95, Side("forkfold-2", "big"),
+        Side("forkfold-1", "big")),
+    against("big-limit", BIG, "only reads", "max", None, None, "big", "reads"),
+    against("scripts", SCRIPTS, "Python pool, letters rule", "min", 15, 30, "scripts",
+            "pool-letters"),
+    against("scripts-limit", SCRIPTS, "only reads", "max", None, None, "scripts", "reads"),
+    against("tiny", "100,000 files of 100 bytes", "only reads, 1 process", "max", 1.2, 0.7, "tiny",
+            "reads-1"),
+    Row("skew", "one file holds 90 % of the bytes", "the same bytes, evenly", "max", 1.2, 1.05,
+        Side("forkfold", "skew/one"), Side("forkfold", "skew/even")),
+    against("start", "one small file, whole process", "/bin/true", "max", 15, 5, "start", "true"),
+    Row("growth", "10 x the data, same words", "itself", "max", 10.5, None,
+        Side("forkfold", "growth/large"), Side("forkfold", "growth/small")),
+    Row("growth-memory", "10 x the data, same words: peak memory", "itself", "max", 1.1, None,
+        Side("forkfold", "growth/large"), Side("forkfold", "growth/small"), "memory"),
+)
+
+OWN = "BENCH_DIR"
+OWN_ROWS = tuple(
+    against(f"own-{name}", OWN, peer, sense, None, None, OWN, program)
+    for name, peer, sense, program in (
+        ("pool", "Python pool, lower().split()", "min", "pool-lower"),
+        ("letters", "Python pool, letters rule", "min", "pool-letters"),
+        ("tuned", "Python pool, letters rule, tuned", "min", "pool-tuned"),
+        ("duckdb", "DuckDB", "min", "duckdb"),
+        ("polars", "Polars", "min", "polars"),
+        ("shell", "tr, sort, uniq in the C locale", "min", "shell"),
+        ("mawk", "mawk", "min", "mawk"),
+        ("parallel", "GNU parallel, mawk", "min", "parallel"),
+        ("wc", "LC_ALL=C wc -w", "min", "wc"),
+        ("limit", "only reads", "max", "reads"),
+    ))
+
+
+def select(rows, ids):
+    """The rows with these ids, all if there are none.  Raises ValueError for an unknown one."""
+    known = {row.id for row in rows}
+    unknown = [name for name in ids if name not in known]
+    if unknown:
+        raise ValueError(f"no such row: {' '.join(unknown)}\nrows: "
+                         f"{' '.join(row.id for row in rows)}")
+    return [row for row in rows if not ids or row.id in ids]
+
+
+def verdict(row, ratio):
+    """Whether the row is as good as it should be: "goal", "least", "no", or "-" if nobody said."""
+    def reaches(bound):
+        if bound is None:
+            return False
+        if row.quantity == "memory":
+            # The same memory, give or take: much less would be as strange as more.
+            return 2 - bound <= ratio <= bound
+        return ratio >= bound if row.sense == "min" else ratio <= bound
+
+    if row.least is None:
+        return "-"
+    if reaches(row.goal):
+        return "goal"
+    return "least" if reaches(row.least) else "no"

@@ -1,0 +1,277 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The parts of the benchmark that do not depend on how fast anything is."""
+
+import hashlib
+import json
+import sys
+from collections import Counter
+from pathlib import Path
+from xml.etree import ElementTree
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent.parent / "bench"))
+
+import bench  # noqa: E402  the line above must come first
+import data  # noqa: E402
+import measure  # noqa: E402
+import plot  # noqa: E402
+import programs  # noqa: E402
+import record  # noqa: E402
+import rows  # noqa: E402
+import same  # noqa: E402
+
+SETS = sorted(data.SETS)
+
+
+@pytest.fixture(scope="session")
+def tools(tmp_path_factory):
+    return tmp_path_factory.mktemp("tools")
+
+
+def make_texts(folder, tools):
+    texts = data.Texts(folder, 0.001)
+    texts.tools = tools
+    return texts
+
+
+def digests(folder):
+    return {path.relative_to(folder): hashlib.sha256(path.read_bytes()).digest()
+            for path in folder.rglob("*.txt")}
+
+
+def total_bytes(folder):
+    return sum(path.stat().st_size for path in folder.rglob("*.txt"))
+
+
+# ---- Texts -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", SETS)
+def test_texts_are_the_same_each_time(tmp_path, tools, name):
+    first = make_texts(tmp_path / "first", tools).get(name)
+    second = make_texts(tmp_path / "second", tools).get(name)
+    assert digests(first) == digests(second) != {}
+
+
+def test_another_seed_makes_other_texts(tmp_path, tools, monkeypatch):
+    first = make_texts(tmp_path / "first", tools).get("big")
+    monkeypatch.setattr(data, "SEED", 2)
+    assert digests(make_texts(tmp_path / "second", tools).get("big")) != digests(first)
+
+
+def test_texts_that_are_there_are_left_alone(tmp_path, tools):
+    texts = make_texts(tmp_path, tools)
+    mark = texts.get("big") / "mark"
+    mark.touch()
+    texts.get("big")
+    assert mark.exists()
+
+
+def test_texts_of_another_recipe_are_made_anew(tmp_path, tools):
+    texts = make_texts(tmp_path, tools)
+    texts.make("set", data.Recipe("english", 1, 1000))
+    folder = texts.make("set", data.Recipe("english", 2, 1000))
+    assert len(digests(folder)) == 2
+
+
+@pytest.mark.parametrize("name", SETS)
+def test_texts_are_valid_utf8_and_of_about_the_size_that_was_asked_for(tmp_path, tools, name):
+    folder = make_texts(tmp_path, tools).get(name)
+    for path in folder.rglob("*.txt"):
+        path.read_bytes().decode("utf-8")
+    wanted = data.SETS[name][0].size * (1 if name == "start" else 0.001)
+    wanted *= {"skew": 2, "growth": 1 + data.GROWTH}.get(name, 1)
+    assert 0.9 * wanted <= total_bytes(folder) <= 1.1 * wanted
+
+
+def test_tiny_files_have_a_hundred_bytes_each(tmp_path, tools):
+    folder = make_texts(tmp_path, tools).get("tiny")
+    assert {path.stat().st_size for path in folder.iterdir()} == {100}
+
+
+def test_skewed_and_even_files_have_the_same_bytes(tmp_path, tools):
+    folder = make_texts(tmp_path, tools).get("skew")
+    one, even = (sorted((folder / part).iterdir()) for part in ("one", "even"))
+    assert len(one) == len(even) == data.SKEW_FILES
+    assert (b"".join(path.read_bytes() for path in one)
+            == b"".join(path.read_bytes() for path in even))
+    sizes = [path.stat().st_size for path in one]
+    assert max(sizes) > 0.85 * sum(sizes)
+
+
+def test_grown_texts_have_the_same_words_ten_times(tmp_path, tools):
+    folder = make_texts(tmp_path, tools).get("growth")
+    small, large = (Counter(word for path in (folder / part).iterdir()
+                            for word in path.read_bytes().split()) for part in ("small", "large"))
+    assert large == Counter({word: 10 * count for word, count in small.items()})
+
+
+def test_scripts_are_hardly_ascii(tmp_path, tools):
+    folder = make_texts(tmp_path, tools).make("set", data.Recipe("scripts", 9, 90_000))
+    words = [word for path in folder.iterdir() for word in path.read_text("utf-8").split()]
+    assert sum(word.isascii() for word in words) < 0.1 * len(words)
+
+
+# ---- Arithmetic --------------------------------------------------------------------------------
+
+
+def test_ratio_is_of_medians_and_spread_is_of_rounds():
+    ratio, spread = measure.ratio([1.0, 2.0, 4.0], [10.0, 20.0, 60.0], "min")
+    assert ratio == 10.0
+    assert spread == pytest.approx((15.0 - 10.0) / 10.0)
+
+
+def test_ratio_of_an_upper_bound_is_turned_round():
+    assert measure.ratio([3.0], [2.0], "max") == (1.5, 0.0)
+
+
+@pytest.mark.parametrize("name, ratio, expected", [
+    ("many-pool", 28, "goal"), ("many-pool", 20, "least"), ("many-pool", 19.9, "no"),
+    ("tiny", 0.7, "goal"), ("tiny", 1.2, "least"), ("tiny", 1.21, "no"),
+    ("growth", 10.5, "least"), ("growth", 10.6, "no"),
+    ("growth-memory", 1.1, "least"), ("growth-memory", 0.9, "least"),
+    ("growth-memory", 0.89, "no"), ("growth-memory", 1.11, "no"),
+    ("many-limit", 5, "-"),
+])
+def test_verdict_follows_the_direction_of_the_row(name, ratio, expected):
+    row, = rows.select(rows.ROWS, [name])
+    assert rows.verdict(row, ratio) == expected
+
+
+def test_unknown_row_is_refused():
+    with pytest.raises(ValueError, match="no such row: nonsense"):
+        rows.select(rows.ROWS, ["tiny", "nonsense"])
+
+
+def test_rows_have_different_names_and_known_programs_and_texts():
+    every = rows.ROWS + rows.OWN_ROWS
+    assert len({row.id for row in every}) == len(every)
+    for row in every:
+        assert {row.ours.program, row.theirs.program} <= programs.PROGRAMS.keys()
+        assert row.group() in data.SETS or row.group() == rows.OWN
+
+
+@pytest.mark.parametrize("cpus, expected", [
+    (1, [1]), (2, [1, 2]), (4, [1, 2, 3, 4]), (6, [1, 2, 3, 4, 6]), (16, [1, 2, 3, 4, 8, 16]),
+])
+def test_worker_counts_end_with_all(cpus, expected):
+    assert plot.worker_counts(cpus) == expected
+
+
+# ---- Results -----------------------------------------------------------------------------------
+
+
+def test_merge_keeps_other_rows_and_replaces_measured_ones():
+    old = [{"id": "a", "ratio": 1, "note": "kept"}, {"id": "later", "ratio": 2}]
+    new = [{"id": "a", "ratio": 3}, {"id": "b", "ratio": 4}]
+    assert record.merge(old, new) == [{"id": "a", "ratio": 3, "note": "kept"},
+                                      {"id": "later", "ratio": 2}, {"id": "b", "ratio": 4}]
+
+
+def test_update_writes_entries_with_all_fields(tmp_path):
+    path = tmp_path / "results.json"
+    row, = rows.select(rows.ROWS, ["many-pool"])
+    record.update(path, [{"id": "other"}])
+    record.update(path, [record.entry(row, 21.98765, 0.0512345, "make bench ROWS=many-pool")])
+    assert json.loads(path.read_text(encoding="utf-8")) == [
+        {"id": "other"},
+        {"id": "many-pool", "work": row.work, "peer": row.peer, "ratio": 21.99, "sense": "min",
+         "least": 20, "goal": 28, "spread": 0.05123, "command": "make bench ROWS=many-pool"}]
+
+
+def test_every_row_can_be_repeated_by_its_command(monkeypatch):
+    for name in ("ROWS", "BENCH_DIR", "BENCH_SCALE", "BENCH_WORKERS", "BENCH_ROUNDS",
+                 "BENCH_BINARY"):
+        monkeypatch.delenv(name, raising=False)
+    plan = bench.read_plan()
+    for row in plan.rows:
+        assert bench.command_line(plan, row) == f"make bench ROWS={row.id}"
+
+
+@pytest.mark.parametrize("name, value", [
+    ("ROWS", "nonsense"), ("BENCH_ROUNDS", "0"), ("BENCH_SCALE", "x"), ("BENCH_WORKERS", "-1"),
+    ("BENCH_DIR", "/nonexistent"), ("BENCH_BINARY", "/nonexistent"),
+])
+def test_wrong_setting_is_named(monkeypatch, name, value):
+    monkeypatch.setenv(name, value)
+    with pytest.raises(ValueError, match=value):
+        bench.read_plan()
+
+
+# ---- Checks ------------------------------------------------------------------------------------
+
+
+def test_lowered_words_are_added_up():
+    counts = Counter({"Ab".encode(): 2, "aB".encode(): 3, "É".encode(): 1, "é".encode(): 1})
+    assert same.lowered(counts, False) == Counter({b"ab": 5, "é".encode(): 2})
+    assert same.lowered(counts, True) == Counter({b"ab": 5, "É".encode(): 1, "é".encode(): 1})
+
+
+def test_counts_are_read_from_lines(tmp_path):
+    path = tmp_path / "counts"
+    path.write_bytes(b"12\tword\n3\tother\n")
+    assert same.read_counts(path) == Counter(
+        {b"word": 12, b"other": 3})
+
+
+def test_difference_names_a_word():
+    assert same.difference(Counter({b"a": 1}), Counter({b"a": 1})) is None
+    assert "'b' occurs 0 times for Forkfold and 2" in same.difference(
+        Counter({b"a": 1}), Counter({b"a": 1, b"b": 2}))
+
+
+@pytest.mark.parametrize("way", ["lower", "letters", "tuned"])
+def test_python_peer_counts_by_its_rule(tmp_path, way):
+    (tmp_path / "a.txt").write_text("Don't stop, stop.\n1984", encoding="utf-8")
+    (tmp_path / "b.txt").write_text("STOP \u0130", encoding="utf-8")
+    (tmp_path / ".hidden.txt").write_text("hidden", encoding="utf-8")
+    command = programs.pool(way)(programs.Settings(2, tmp_path, tmp_path), str(tmp_path))
+    measure.run_to_file(command, tmp_path / "out")
+    expected = ({"don't": 1, "stop,": 1, "stop.": 1, "1984": 1, "stop": 1, "i\u0307": 1}
+                if way == "lower" else {"dont": 1, "stop": 3, "i\u0307": 1})
+    assert same.read_counts(tmp_path / "out") == Counter(
+        {word.encode(): count for word, count in expected.items()})
+
+
+@pytest.mark.parametrize("workers", [1, 3])
+def test_reads_opens_every_text(tmp_path, tools, workers):
+    for number in range(5):
+        (tmp_path / f"{number}.txt").write_text("word", encoding="utf-8")
+    program = data.build_tool(tools, "reads")
+    assert measure.run(programs.Command([str(program), str(tmp_path), str(workers)])) > 0
+    (tmp_path / "gone.txt").symlink_to("nowhere")
+    with pytest.raises(measure.Failed):
+        measure.run(programs.Command([str(program), str(tmp_path), str(workers)]))
+
+
+# ---- Measuring and drawing -----------------------------------------------------------------------
+
+
+def test_failing_command_is_left_out_and_named():
+    times, failed = measure.interleave(
+        {"good": programs.Command(["/bin/true"]), "bad": programs.Command(["/bin/false"])}, 2)
+    assert len(times["good"]) == 2
+    assert failed == {"bad": "exit status 1"}
+
+
+def test_peak_of_memory_has_what_a_command_holds():
+    hold = "import os; memory = os.urandom(32 << 20)"
+    command = programs.Command([sys.executable, "-c", hold])
+    assert measure.peak_bytes(command) > 32 << 20
+
+
+def test_sampled_peak_ends_with_the_command():
+    assert measure.sampled_peak(programs.Command(["/bin/true"])) >= 0
+
+
+def test_chart_is_well_formed_and_has_every_point():
+    points = [{"series": name, "x": x, "seconds": x / 3, "low": x / 4, "high": x / 2}
+              for name in ("Forkfold", "peer <1>") for x in (1, 10, 100)]
+    root = ElementTree.fromstring(plot.draw(points, "Title & more", "x"))
+    assert len(root.findall(".//{http://www.w3.org/2000/svg}circle")) == len(points)
+
+
+def test_chart_of_one_point_can_be_drawn():
+    point = {"series": "Forkfold", "x": 1, "seconds": 0.5, "low": 0.5, "high": 0.5}
+    ElementTree.fromstring(plot.draw([point], "Title", "x"))
