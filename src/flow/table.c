@@ -10,9 +10,28 @@
 
 #include <forkfold/error.h>
 
+#include "platform/map.h"
+
 enum { SLOT_COUNT_MIN = 64, HEAP_BYTES_MIN = 4096 };
 
+/* From so many slots on, 4 MiB, they lie in huge pages. */
+enum { SLOT_COUNT_HUGE = 1 << 17 };
+
 static_assert(sizeof(struct ff_slot) == 32, "a slot is half a cache line");
+
+static struct ff_slot *new_slots(size_t slot_count)
+{
+    return slot_count < SLOT_COUNT_HUGE ? calloc(slot_count, sizeof(struct ff_slot))
+                                        : ff_map_huge(slot_count * sizeof(struct ff_slot));
+}
+
+static void free_slots(struct ff_slot *slots, size_t slot_count)
+{
+    if (slot_count < SLOT_COUNT_HUGE)
+        free(slots);
+    else
+        ff_map_release(slots, slot_count * sizeof(*slots));
+}
 
 void ff_table_init(struct ff_table *table)
 {
@@ -25,7 +44,7 @@ void ff_table_free(struct ff_table *table)
 
     if (budget != NULL)
         budget->used_bytes -= ff_table_bytes(table);
-    free(table->slots);
+    free_slots(table->slots, table->slot_count);
     free(table->heap);
     ff_table_init(table);
     table->budget = budget;
@@ -175,7 +194,7 @@ static int grow_slots(struct ff_table *table, size_t slot_count)
 
     if (slot_count == table->slot_count)
         return 0;
-    slots = calloc(slot_count, sizeof(*slots));
+    slots = new_slots(slot_count);
     if (!slots)
         return FORKFOLD_E_MEMORY;
     /* Frequent keys first, so that they lie where their search begins. */
@@ -183,7 +202,7 @@ static int grow_slots(struct ff_table *table, size_t slot_count)
 
     rehash(table, slots, slot_count, frequent, UINT64_MAX);
     rehash(table, slots, slot_count, 1, frequent - 1);
-    free(table->slots);
+    free_slots(table->slots, table->slot_count);
     table->slots = slots;
     table->slot_count = slot_count;
     return 0;
@@ -324,43 +343,72 @@ static inline uint64_t tag_of(const uint32_t *hash_and_bytes)
     return tag;
 }
 
-static inline bool slot_holds_short(const struct ff_slot *slot, const struct ff_key *key)
+static const char *bytes_of(const struct ff_key *key)
+{
+    return key->key_bytes <= FF_KEY_INLINE ? (const char *)key->words
+                                           : (const char *)(uintptr_t)key->words[0];
+}
+
+/* Whether a slot holds the key, given that hash and length agree. */
+static inline bool slot_holds_key(const struct ff_slot *slot, const char *heap,
+                                  const struct ff_key *key)
 {
     uint64_t words[2];
 
+    if (key->key_bytes > FF_KEY_INLINE)
+        return slot_holds(slot, heap, key->hash, bytes_of(key), key->key_bytes);
     memcpy(words, slot->key.inline_key, sizeof(words));
-    return ((tag_of(&slot->hash) ^ tag_of(&key->hash)) | (words[0] ^ key->words[0]) |
-            (words[1] ^ key->words[1])) == 0;
+    return ((words[0] ^ key->words[0]) | (words[1] ^ key->words[1])) == 0;
 }
 
-/* A key that is not where its search begins. */
-static int add_key(struct ff_table *table, const struct ff_key *key)
+/* As find_slot, from the home of the key on; end is that of the slots. */
+static inline struct ff_slot *find_key(const struct ff_table *table, struct ff_homes homes,
+                                       const struct ff_slot *end, const struct ff_key *key)
 {
-    const char *bytes = key->key_bytes <= FF_KEY_INLINE ? (const char *)key->words
-                                                        : (const char *)(uintptr_t)key->words[0];
+    uint64_t tag = tag_of(&key->hash);
+    struct ff_slot *slot = ff_home_of(homes, key->hash);
 
-    return add_hashed(table, key->hash, bytes, key->key_bytes, 1);
+    for (;;) {
+        /* An empty slot may have a tag that is 0; no key is empty where it matters. */
+        if (tag_of(&slot->hash) == tag && slot_holds_key(slot, table->heap, key))
+            return slot;
+        if (slot->count == 0)
+            return slot;
+        if (++slot == end)
+            slot = homes.slots;
+    }
 }
 
 int ff_table_add_keys(struct ff_table *table, const struct ff_key *keys, size_t count)
 {
-    /* So that no single key can make the total overflow unseen. */
-    bool is_easy = table->slot_count > 0 && count <= UINT64_MAX - table->total;
+    int code = ff_table_reserve(table, 1);
+    struct ff_homes homes;
+    const struct ff_slot *end;
+    uint64_t known = 0; /* keys added that are not in the total yet */
 
+    if (code < 0)
+        return code;
+    if (count > UINT64_MAX - table->total)
+        return FORKFOLD_E_LIMIT;
+    homes = ff_table_homes(table);
+    end = table->slots + table->slot_count;
     for (size_t i = 0; i < count; i++) {
-        struct ff_slot *slot =
-            is_easy ? &table->slots[ff_slot_home(keys[i].hash, table->slot_count)] : NULL;
+        struct ff_slot *slot = find_key(table, homes, end, &keys[i]);
 
-        if (slot != NULL && slot_holds_short(slot, &keys[i]) && slot->key_bytes <= FF_KEY_INLINE) {
+        if (slot->count != 0) {
             slot->count++;
-            table->total++;
+            known++;
             continue;
         }
-        int code = add_key(table, &keys[i]);
-
+        table->total += known;
+        known = 0;
+        code = insert_key(table, keys[i].hash, bytes_of(&keys[i]), keys[i].key_bytes, 1);
         if (code < 0)
             return code;
+        homes = ff_table_homes(table);
+        end = table->slots + table->slot_count;
     }
+    table->total += known;
     return 0;
 }
 

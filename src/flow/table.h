@@ -169,16 +169,28 @@ int ff_table_reserve(struct ff_table *table, size_t key_count);
  */
 int ff_table_add(struct ff_table *table, const void *key, size_t key_bytes, uint64_t amount);
 
-/* Fetches the slot where the search for a hash begins. */
-static inline void ff_table_prefetch(const struct ff_table *table, uint32_t hash)
+/* Where searches in a table begin, until it grows: for loops. */
+struct ff_homes {
+    struct ff_slot *slots;
+    unsigned shift;
+};
+
+/* The table has slots. */
+static inline struct ff_homes ff_table_homes(const struct ff_table *table)
 {
-    if (table->slots != NULL)
-        __builtin_prefetch(&table->slots[ff_slot_home(hash, table->slot_count)], 1);
+    return (struct ff_homes){.slots = table->slots,
+                             .shift = 32 - (unsigned)__builtin_ctzll(table->slot_count)};
+}
+
+/* The same slot as ff_slot_home's. */
+static inline struct ff_slot *ff_home_of(struct ff_homes homes, uint32_t hash)
+{
+    return &homes.slots[(uint64_t)hash >> homes.shift];
 }
 
 /*
  * Adds 1 to the sum of each of count keys; as so many calls of ff_table_add.
- * On failure the keys before the one that failed are added.
+ * On failure the keys before the one that failed are added, or none (FORKFOLD_E_LIMIT).
  */
 int ff_table_add_keys(struct ff_table *table, const struct ff_key *keys, size_t count);
 

@@ -137,7 +137,7 @@ static int flush(struct batch *batch)
 static inline int add_key(struct batch *batch, struct ff_key key)
 {
     batch->keys[batch->count++] = key;
-    ff_table_prefetch(batch->table, key.hash);
+    __builtin_prefetch(ff_home_of(ff_table_homes(batch->table), key.hash), 1);
     return batch->count == BATCH_KEYS ? flush(batch) : 0;
 }
 
@@ -330,25 +330,53 @@ static int add_awkward_run(struct batch *batch, const struct chunk *chunk, size_
     return add_key(batch, ff_key_of_words(words[0], words[1], (uint32_t)length));
 }
 
-/* Lower case is one bit of an ASCII letter: set_bits has it, or nothing under the plain rule. */
-static int count_runs(struct batch *batch, const struct chunk *chunk, uint64_t set_bits)
+/*
+ * Makes keys of runs from the given one on, until the batch is full or a run is awkward, that is
+ * too long or behind last.  Returns the first that it left.  Lower case is one bit of an ASCII
+ * letter: set_bits has it, or nothing under the plain rule.
+ */
+static size_t make_keys(struct batch *batch, const struct chunk *chunk, size_t run, size_t last,
+                        uint64_t set_bits)
 {
-    size_t last = chunk->readable >= FF_KEY_INLINE ? chunk->readable - FF_KEY_INLINE : 0;
-    bool is_short = chunk->readable < FF_KEY_INLINE;
-    int code = 0;
+    struct ff_homes homes = ff_table_homes(batch->table);
+    struct ff_key *key = batch->keys + batch->count;
+    size_t room = BATCH_KEYS - batch->count;
+    size_t end = chunk->run_count - run < room ? chunk->run_count : run + room;
 
-    for (size_t i = 0; i < chunk->run_count && code == 0; i++) {
-        size_t at = chunk->starts[i];
-        size_t length = chunk->ends[i] - at;
+    for (; run < end; run++, key++) {
+        size_t at = chunk->starts[run];
+        size_t length = chunk->ends[run] - at;
         uint64_t words[2];
 
-        if (length > FF_KEY_INLINE || at > last || is_short) {
-            code = add_awkward_run(batch, chunk, at, length);
-            continue;
-        }
+        if (length > FF_KEY_INLINE || at > last)
+            break;
         memcpy(words, chunk->bytes + at, sizeof(words));
-        code = add_key(batch,
-                       ff_key_of_words(words[0] | set_bits, words[1] | set_bits, (uint32_t)length));
+        *key = ff_key_of_words(words[0] | set_bits, words[1] | set_bits, (uint32_t)length);
+        __builtin_prefetch(ff_home_of(homes, key->hash), 1);
+    }
+    batch->count = (size_t)(key - batch->keys);
+    return run;
+}
+
+static int count_runs(struct batch *batch, const struct chunk *chunk, uint64_t set_bits)
+{
+    /* Less can be read only where there is less than a block: there is no chunk then. */
+    size_t last = chunk->readable - FF_KEY_INLINE;
+    size_t run = 0;
+    int code = 0;
+
+    while (code == 0) {
+        run = make_keys(batch, chunk, run, last, set_bits);
+        if (batch->count == BATCH_KEYS)
+            code = flush(batch);
+        else if (run == chunk->run_count)
+            return 0;
+        else {
+            size_t at = chunk->starts[run];
+
+            code = add_awkward_run(batch, chunk, at, chunk->ends[run] - at);
+            run++;
+        }
     }
     return code;
 }
@@ -375,7 +403,7 @@ int FF_SCAN_NAME(struct ff_word_kernel *kernel, struct ff_table *table, const un
     struct chunk chunk;
     struct batch batch;
     size_t at = 0;
-    int code = 0;
+    int code = ff_table_reserve(table, 1); /* there are slots to prefetch from here on */
 
     batch.kernel = kernel;
     batch.table = table;

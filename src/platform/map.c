@@ -45,6 +45,27 @@ void ff_map_release(void *address, size_t bytes)
     munmap(address, bytes);
 }
 
+void *ff_map_huge(size_t bytes)
+{
+    enum { HUGE_PAGE_BYTES = 2 << 20 };
+    size_t page = ff_page_bytes();
+    size_t rounded = (bytes + page - 1) & ~(page - 1);
+    char *mapped = mmap(NULL, rounded + HUGE_PAGE_BYTES, PROT_READ | PROT_WRITE,
+                        MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    size_t before;
+
+    if (mapped == MAP_FAILED)
+        return NULL;
+    /* Only what lies on its boundaries can be a huge page. */
+    before = -(uintptr_t)mapped % HUGE_PAGE_BYTES;
+    if (before > 0)
+        munmap(mapped, before);
+    if (before < HUGE_PAGE_BYTES)
+        munmap(mapped + before + rounded, HUGE_PAGE_BYTES - before);
+    (void)madvise(mapped + before, rounded, MADV_HUGEPAGE);
+    return mapped + before;
+}
+
 int ff_map_read_only(void *address, size_t bytes)
 {
     return mprotect(address, bytes, PROT_READ);

@@ -17,6 +17,13 @@
 void *ff_map_reserve(size_t *bytes, size_t least);
 void ff_map_release(void *address, size_t bytes);
 
+/*
+ * Private, zeroed memory in huge pages where the system has them, for tables that are read all over:
+ * they need a tenth of the time to be touched first, and far fewer entries of the processor's
+ * address caches.  NULL when there is none.
+ */
+void *ff_map_huge(size_t bytes);
+
 /* 0 or -1 with errno. */
 int ff_map_read_only(void *address, size_t bytes);
 int ff_map_read_write(void *address, size_t bytes);

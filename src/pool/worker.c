@@ -39,8 +39,11 @@
 /* Reading the clock takes longer than claiming: one claim of so many is timed for all. */
 enum { CLAIMS_PER_TIMED = 64 };
 
-/* What a seal is taken to cost before one has been measured. */
-#define SEAL_COST_GUESS_NS (UINT64_C(1) * FF_NS_PER_MS)
+/*
+ * What a seal is taken to cost before one has been measured: so much that the first is due after a
+ * second, for what a death throws away before it is a second's work of one worker.
+ */
+#define SEAL_COST_GUESS_NS (UINT64_C(10) * FF_NS_PER_MS)
 
 struct ff_worker {
     const struct ff_layout *layout;
