@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <poll.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -52,26 +53,89 @@ bool ff_stamp_equal(const struct ff_stamp *a, const struct ff_stamp *b)
            a->device == b->device;
 }
 
-int ff_read_open(const char *path, struct ff_stamp *now, struct ff_item_failure *failure)
+/* NONBLOCK: if a FIFO has taken the file's place, opening it must not wait for a writer. */
+static int open_at(int folder, const char *name)
 {
-    /* NONBLOCK: if a FIFO has taken the file's place, opening it must not wait for a writer. */
-    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+    return openat(folder, name, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+}
+
+/* Opens the folder's own path, the first bytes of the file's. */
+static int open_folder(const struct ff_read_folder *folder)
+{
+    char path[PATH_MAX];
+
+    if (folder->bytes >= sizeof(path))
+        return -1;
+    memcpy(path, folder->path, folder->bytes);
+    path[folder->bytes] = '\0';
+    return open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+}
+
+/* The descriptor of the folder in which the file of this name lies, or -1: use its whole path. */
+static int enter_folder(struct ff_read_folder *folder, const char *path, const char *name)
+{
+    size_t bytes = (size_t)(name - path);
+    bool is_same = folder->path != NULL && bytes > 0 && folder->bytes == bytes &&
+                   memcmp(folder->path, path, bytes) == 0;
+
+    if (!is_same)
+        ff_read_leave(folder);
+    folder->path = path;
+    folder->bytes = bytes;
+    /* For a single file it would be one call more. */
+    if (is_same && folder->fd < 0)
+        folder->fd = open_folder(folder);
+    return folder->fd;
+}
+
+int ff_read_open(struct ff_read_folder *folder, const char *path, struct ff_item_failure *failure)
+{
+    const char *slash = strrchr(path, '/');
+    const char *name = slash != NULL ? slash + 1 : path;
+    int folder_fd = enter_folder(folder, path, name);
+    int fd = folder_fd >= 0 ? open_at(folder_fd, name) : -1;
+
+    /* Whatever has become of the folder, the path decides. */
+    if (fd < 0)
+        fd = open_at(AT_FDCWD, path);
+    if (fd < 0)
+        set_system_failure(failure, "open");
+    return fd;
+}
+
+void ff_read_leave(struct ff_read_folder *folder)
+{
+    if (folder->fd >= 0)
+        close(folder->fd);
+    *folder = (struct ff_read_folder){.fd = -1};
+}
+
+bool ff_read_look(int fd, struct ff_stamp *now, struct ff_item_failure *failure)
+{
     mode_t mode;
 
-    if (fd < 0) {
-        set_system_failure(failure, "open");
-        return -1;
-    }
     if (!read_stamp(fd, now, &mode)) {
         set_system_failure(failure, "look at it");
-    } else if (!S_ISREG(mode)) {
-        ff_failure_set(failure, FORKFOLD_REASON_CHANGED, 0, -1,
-                       "it is not a regular file any more");
-    } else {
-        return fd;
+        return false;
     }
-    close(fd);
-    return -1;
+    if (S_ISREG(mode))
+        return true;
+    ff_failure_set(failure, FORKFOLD_REASON_CHANGED, 0, -1, "it is not a regular file any more");
+    return false;
+}
+
+bool ff_read_expected(int fd, void *buffer, size_t count)
+{
+    size_t done = 0;
+    ssize_t got;
+
+    /* One byte more than there should be tells growth from the end. */
+    do {
+        got = pread(fd, (char *)buffer + done, count + 1 - done, (off_t)done);
+        if (got > 0)
+            done += (size_t)got;
+    } while (got > 0 && done < count);
+    return done == count;
 }
 
 bool ff_read_verify(int fd, const struct ff_stamp *stamp, struct ff_item_failure *failure)

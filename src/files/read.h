@@ -24,10 +24,31 @@ struct ff_stamp {
 bool ff_stamp_equal(const struct ff_stamp *a, const struct ff_stamp *b);
 
 /*
- * Opens a regular file without ever blocking, and says what it is now.
- * Returns the descriptor, which the caller closes, or -1 with *failure filled.
+ * The folder of the file that was opened last: from the second one on its files are opened by their
+ * names in it, without a walk from the root.  {.fd = -1} before the first.
  */
-int ff_read_open(const char *path, struct ff_stamp *now, struct ff_item_failure *failure);
+struct ff_read_folder {
+    const char *path; /* of a file in it, borrowed until the next one is opened */
+    size_t bytes;     /* of the folder's own path */
+    int fd;           /* -1 = not open */
+};
+
+/*
+ * Opens a file without ever blocking.  Returns the descriptor, which the caller closes, or -1 with
+ * *failure filled.  It may be anything: ff_read_look tells.
+ */
+int ff_read_open(struct ff_read_folder *folder, const char *path, struct ff_item_failure *failure);
+
+void ff_read_leave(struct ff_read_folder *folder);
+
+/* Says what the open file is now; false with *failure filled when it is not a regular one. */
+bool ff_read_look(int fd, struct ff_stamp *now, struct ff_item_failure *failure);
+
+/*
+ * Reads a file that should have so many bytes into buffer, which has room for one more.  False when
+ * it has not: nothing is known then.
+ */
+bool ff_read_expected(int fd, void *buffer, size_t count);
 
 /* Whether the open file is still what the stamp says; otherwise *failure is filled. */
 bool ff_read_verify(int fd, const struct ff_stamp *stamp, struct ff_item_failure *failure);

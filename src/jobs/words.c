@@ -24,6 +24,8 @@
 #define NS_MAX (UINT64_MAX / 4)
 
 enum {
+    ATTEMPTS_DEFAULT = 3,
+    MAX_DEATHS_DEFAULT = 10,
     SPLIT_BYTES_MIN = 16,
     /* How often the driver looks up from listing directories, in files. */
     FILES_PER_LOOK = 256
@@ -64,6 +66,21 @@ static int check_options(forkfold_pool *pool, const forkfold_words_options *opti
 static uint64_t limit_ns(uint64_t wish)
 {
     return wish <= NS_MAX ? wish : 0;
+}
+
+unsigned ff_words_attempts(const forkfold_words_options *options)
+{
+    return options->retries_plus_one > 0 ? options->retries_plus_one : ATTEMPTS_DEFAULT;
+}
+
+unsigned ff_words_max_deaths(const forkfold_words_options *options)
+{
+    return options->max_deaths > 0 ? options->max_deaths : MAX_DEATHS_DEFAULT;
+}
+
+uint64_t ff_words_timeout_ns(const forkfold_words_options *options)
+{
+    return limit_ns(options->timeout_ns);
 }
 
 /* ---- Progress ------------------------------------------------------------ */
@@ -222,20 +239,20 @@ static int wait_for_end(struct ff_counting *counting)
 static void begin_count(struct ff_counting *counting)
 {
     const forkfold_words_options *options = counting->options;
-    struct ff_call_options call = {
-        .job = &ff_words_job,
-        .context = counting->input.context,
-        .timeout_ns = limit_ns(options->timeout_ns),
-        .deadline_at_ns = counting->deadline_at_ns,
-        .attempts = options->retries_plus_one > 0 ? options->retries_plus_one : FF_ATTEMPTS_DEFAULT,
-        .max_deaths = options->max_deaths > 0 ? options->max_deaths : FF_MAX_DEATHS_DEFAULT,
-        .seal_on_failure = options->stop_on_failure != 0,
-        .measure = options->measure != 0,
-        .tick_ns = limit_ns(options->progress_ns),
-        .on_tick = on_tick,
-        .tick_context = counting};
+    struct ff_call_options call = {.job = &ff_words_job,
+                                   .context = counting->input.context,
+                                   .timeout_ns = ff_words_timeout_ns(options),
+                                   .deadline_at_ns = counting->deadline_at_ns,
+                                   .attempts = ff_words_attempts(options),
+                                   .max_deaths = ff_words_max_deaths(options),
+                                   .seal_on_failure = options->stop_on_failure != 0,
+                                   .measure = options->measure != 0,
+                                   .tick_ns = limit_ns(options->progress_ns),
+                                   .on_tick = on_tick,
+                                   .tick_context = counting};
 
     ff_call_begin(counting->pool, &call);
+    counting->sequence = counting->pool->sequence;
 }
 
 static int count(struct ff_counting *counting)

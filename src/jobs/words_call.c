@@ -25,10 +25,14 @@ int ff_words_run_call(struct ff_counting *counting, const struct ff_job *job, co
                                    .context = context,
                                    .measure = counting->options->measure != 0,
                                    .deadline_at_ns = counting->deadline_at_ns,
-                                   .attempts = FF_ATTEMPTS_DEFAULT,
-                                   .max_deaths = FF_MAX_DEATHS_DEFAULT};
+                                   .attempts = ff_words_attempts(counting->options),
+                                   .max_deaths = ff_words_max_deaths(counting->options)};
+    uint64_t timeout_ns = ff_words_timeout_ns(counting->options);
     int code = 0;
 
+    /* How long an item may take depends on how much was counted; housekeeping it is told to bound. */
+    if (timeout_ns != 0)
+        call.housekeeping_ns = timeout_ns + FF_HOUSEKEEPING_NS;
     ff_call_begin(counting->pool, &call);
     for (uint64_t item = 0; item < item_count && code == 0; item++)
         code = ff_call_post(counting->pool, (struct ff_task){.first = item, .count = 1});

@@ -7,8 +7,6 @@
 #include "jobs/words_result.h"
 #include "jobs/words_tally.h"
 
-enum { FF_ATTEMPTS_DEFAULT = 3, FF_MAX_DEATHS_DEFAULT = 10 };
-
 /* A count in progress. */
 struct ff_counting {
     forkfold_pool *pool;
@@ -17,6 +15,7 @@ struct ff_counting {
     struct ff_words_input input;
     struct forkfold_words *words;
     const struct ff_seal **seals; /* of the finished count, one per slot or NULL */
+    uint64_t sequence;            /* of the call that counts */
     uint64_t memory_bytes;        /* what the counts of all workers may take */
     uint64_t started_ns;
     uint64_t deadline_at_ns;
@@ -25,6 +24,11 @@ struct ff_counting {
     uint64_t *seals_seen;          /* the `sealed` word of each slot at the last look */
     struct ff_call_counts counted; /* once the count has finished */
 };
+
+/* words.c: what the options, or their defaults, say. */
+unsigned ff_words_attempts(const forkfold_words_options *options);
+unsigned ff_words_max_deaths(const forkfold_words_options *options);
+uint64_t ff_words_timeout_ns(const forkfold_words_options *options);
 
 /* words_split.c: decides about split files all of whose pieces are sealed. */
 void ff_words_decide_split_files(struct ff_counting *counting);

@@ -5,12 +5,12 @@
  */
 #include "jobs/words_disk.h"
 
-#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "jobs/words_counting.h"
 #include "platform/file.h"
+#include "platform/map.h"
 
 enum {
     /* However little memory there is, so many partials are read at once. */
@@ -63,11 +63,11 @@ static int fail_reading(forkfold_pool *pool, int code, int system_error)
 static int open_reader(forkfold_pool *pool, const struct ff_spilled *spilled, enum ff_order order,
                        uint64_t fingerprint, struct ff_partial_reader *reader)
 {
-    int fd = ff_spill_open(&pool->spill, (unsigned)spilled->slot);
+    int fd = ff_call_open_spill(pool, (unsigned)spilled->slot);
     int code;
 
     if (fd < 0)
-        return fail_reading(pool, FORKFOLD_E_SPILL, errno);
+        return fd;
     code = ff_partial_reader_open(reader, fd, spilled->extent, order, fingerprint);
     return code < 0 ? fail_reading(pool, code, reader->system_error) : 0;
 }
@@ -155,10 +155,12 @@ static int replace_list(struct disk_fold *fold, const struct ff_disk_context *co
     code = run_stage(fold, context, item_count);
     for (size_t i = 0; i < context->spilled_count && code == 0; i++) {
         const struct ff_spilled *old = &context->spilled[i];
-        int fd = ff_spill_open(&fold->pool->spill, (unsigned)old->slot);
 
-        if (fd >= 0)
-            ff_file_discard(fd, old->extent.offset, old->extent.bytes);
+        code = ff_call_open_spill(fold->pool, (unsigned)old->slot);
+        if (code < 0)
+            return code;
+        ff_file_discard(code, old->extent.offset, old->extent.bytes);
+        code = 0;
     }
     return code;
 }
@@ -318,13 +320,27 @@ static int rank(struct disk_fold *fold)
 
 /* ---- The whole ----------------------------------------------------------- */
 
+/* What the count has sealed lies on disk now; nobody reads it or writes there between two calls. */
+static void discard_seals(struct disk_fold *fold)
+{
+    const struct ff_layout *layout = &fold->pool->layout;
+    unsigned turn = (unsigned)(fold->counting->sequence & 1);
+
+    for (unsigned slot = 0; slot < layout->workers; slot++)
+        for (int i = 0; i < 2; i++)
+            ff_map_discard(layout->segments[slot].buffers[turn][i].base,
+                           layout->segments[slot].buffers[turn][i].bytes);
+}
+
 static int run_stages(struct disk_fold *fold, const struct ff_partial *const *partials,
                       size_t partial_count)
 {
     int code = gather(fold, partials, partial_count);
 
-    if (code == 0)
+    if (code == 0) {
+        discard_seals(fold);
         code = merge_until(fold, FF_BY_KEY, fan_in(fold->memory_bytes));
+    }
     if (code == 0)
         code = rank(fold);
     return code < 0 ? code : merge_until(fold, FF_BY_RANK, fan_in(fold->memory_bytes));

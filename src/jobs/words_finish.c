@@ -222,6 +222,35 @@ static void take_part(struct chosen *chosen, const struct ff_words_seal *seal,
         chosen->spilled[chosen->spilled_count++] = ff_words_seal_spilled(seal, part)[i];
 }
 
+static int compare_spilled(const void *a, const void *b)
+{
+    const struct ff_spilled *left = a;
+    const struct ff_spilled *right = b;
+
+    if (left->slot != right->slot)
+        return left->slot < right->slot ? -1 : 1;
+    return (left->extent.offset > right->extent.offset) -
+           (left->extent.offset < right->extent.offset);
+}
+
+/* Each part of a file belongs to one partial; otherwise words would count twice. */
+static bool is_disjoint(struct chosen *chosen)
+{
+    qsort(chosen->spilled, chosen->spilled_count, sizeof(*chosen->spilled), compare_spilled);
+    for (size_t i = 0; i < chosen->spilled_count; i++) {
+        const struct ff_spilled *spilled = &chosen->spilled[i];
+        uint64_t end;
+
+        if (__builtin_add_overflow(spilled->extent.offset, spilled->extent.bytes, &end) ||
+            end > INT64_MAX)
+            return false;
+        if (i + 1 < chosen->spilled_count && spilled[1].slot == spilled->slot &&
+            spilled[1].extent.offset < end)
+            return false;
+    }
+    return true;
+}
+
 /* A file that had been found good, and was counted with the rest, must not turn bad. */
 static int check_decisions(struct ff_counting *counting, const bool *failed_groups)
 {
@@ -250,6 +279,8 @@ static int choose(struct ff_counting *counting, const bool *failed_groups, struc
         return counting->pool->error.code;
     chosen->partial_count = chosen->spilled_count = 0;
     for_each_chosen(counting, failed_groups, chosen, take_part);
+    if (!is_disjoint(chosen))
+        return fail_damaged(counting);
     return check_decisions(counting, failed_groups);
 }
 
@@ -373,13 +404,14 @@ static int fold(struct ff_counting *counting, const bool *failed_groups)
 
 /* ---- The result ---------------------------------------------------------- */
 
+/* What the files came to, whatever was given back meanwhile. */
 static uint64_t spilled_bytes(forkfold_pool *pool)
 {
     uint64_t bytes = 0;
 
     for (unsigned slot = 0; slot < pool->layout.workers; slot++) {
-        int fd = ff_spill_open(&pool->spill, slot);
-        int64_t end = fd >= 0 ? ff_file_end(fd) : -1;
+        int fd = ff_call_open_spill(pool, slot);
+        int64_t end = fd >= 0 ? ff_file_end(fd) : 0;
 
         bytes += end > 0 ? (uint64_t)end : 0;
     }
@@ -403,7 +435,8 @@ static void sum_totals(struct ff_counting *counting, const bool *failed_groups)
     totals->files_other = ff_discover_unmatched(counting->discover);
     totals->retries = counting->counted.retries;
     totals->deaths = counting->counted.deaths;
-    counting->words->stats.spilled_bytes = spilled_bytes(counting->pool);
+    if (counting->words->ranked.count > 0)
+        counting->words->stats.spilled_bytes = spilled_bytes(counting->pool);
     totals->elapsed_ns = ff_clock_ns() - counting->started_ns;
 }
 

@@ -62,7 +62,9 @@ void *ff_words_input_reserve(struct ff_words_input *input, forkfold_pool *pool, 
     size_t start = (input->paths_used + 63) & ~(size_t)63;
 
     if (start > input->paths_size || bytes > input->paths_size - start) {
-        fail_full(input, pool);
+        ff_error_set(&pool->error, FORKFOLD_E_LIMIT,
+                     "the region has no room for the lists of what is to be folded; raise the "
+                     "limit of address space (ulimit -v) or allow more memory for counts");
         return NULL;
     }
     input->paths_used = start + bytes;

@@ -39,6 +39,7 @@ struct words_state {
     size_t open_count;
     size_t open_capacity;
     size_t open_limit;
+    struct ff_read_folder folder;
     unsigned char *block;
     size_t block_bytes;
 };
@@ -78,12 +79,16 @@ static int relieve(void *context, const struct ff_table *growing)
     return code < 0 ? code : 1;
 }
 
-static int merge(struct words_state *state, struct ff_tally *into, const struct ff_tally *from)
+/* Where both would not fit beside each other, the one that goes is written first. */
+static int merge(struct words_state *state, struct ff_tally *into, struct ff_tally *from)
 {
-    int code;
+    int code = 0;
 
+    if (ff_table_bytes(&from->counts) > state->budget.limit_bytes / 2 && from->counts.used > 0)
+        code = ff_tally_spill(from, state->worker, state->context->fingerprint);
     state->source = from;
-    code = ff_tally_merge(into, from);
+    if (code == 0)
+        code = ff_tally_merge(into, from);
     state->source = NULL;
     return code;
 }
@@ -99,6 +104,7 @@ static int words_attach(struct ff_worker *worker, const void *context, void **re
     state->worker = worker;
     state->context = context;
     state->open_limit = UNCOMMITTED_MAX;
+    state->folder.fd = -1;
     state->budget = (struct ff_budget){
         .limit_bytes = state->context->table_bytes, .relieve = relieve, .context = state};
     ff_tally_init(&state->whole, &state->budget);
@@ -117,6 +123,7 @@ static void words_detach(void *pointer)
         ff_tally_free(&state->open[i].tally);
     free(state->open);
     free(state->block);
+    ff_read_leave(&state->folder);
     ff_tally_free(&state->stream);
     ff_tally_free(&state->whole);
     ff_word_kernel_free(&state->kernel);
@@ -287,29 +294,18 @@ static int count_stream(struct words_state *state, int fd, struct ff_item_failur
 
 /* ---- Whole files --------------------------------------------------------- */
 
-static int count_open_file(struct words_state *state, int fd, const struct ff_stamp *now,
-                           struct ff_item_failure *failure)
+/* The size is the file's own word, now. */
+static int count_file_of_size(struct words_state *state, int fd, size_t size,
+                              struct ff_item_failure *failure)
 {
-    size_t size = (size_t)now->size;
     int64_t got;
-    int code;
+    int code = ensure_block(state, size + 1 > BLOCK_BYTES ? size + 1 : BLOCK_BYTES);
 
-    /* Files of some file systems, /proc for one, do not know their size. */
-    if (size == 0)
-        return count_stream(state, fd, failure);
-    if (size > state->context->split_bytes) {
-        ff_failure_set(failure, FORKFOLD_REASON_CHANGED, 0, -1,
-                       "it grew to %llu bytes before it was read", (unsigned long long)now->size);
-        return FF_ITEM_FAILED;
-    }
-    code = ensure_block(state, size + 1 > BLOCK_BYTES ? size + 1 : BLOCK_BYTES);
     if (code < 0)
         return code;
-    /* One byte more than there should be tells growth from the end. */
     got = ff_read_at(fd, state->block, size + 1, 0, failure);
     if (got < 0)
         return FF_ITEM_FAILED;
-    FF_FAULT(state->worker, "middle");
     if ((size_t)got != size) {
         ff_failure_set(failure, FORKFOLD_REASON_CHANGED, 0, -1,
                        "it changed while it was read, from %zu to %s%lld bytes", size,
@@ -320,16 +316,52 @@ static int count_open_file(struct words_state *state, int fd, const struct ff_st
     return count_text(state, size, failure);
 }
 
+/* A file that is not as it was found: it may have changed, or it does not know its size. */
+static int count_other_file(struct words_state *state, int fd, struct ff_item_failure *failure)
+{
+    struct ff_stamp now;
+
+    if (!ff_read_look(fd, &now, failure))
+        return FF_ITEM_FAILED;
+    /* Files of some file systems, /proc for one, do not know their size. */
+    if (now.size == 0)
+        return count_stream(state, fd, failure);
+    if (now.size > state->context->split_bytes) {
+        ff_failure_set(failure, FORKFOLD_REASON_CHANGED, 0, -1,
+                       "it grew to %llu bytes before it was read", (unsigned long long)now.size);
+        return FF_ITEM_FAILED;
+    }
+    return count_file_of_size(state, fd, (size_t)now.size, failure);
+}
+
+/*
+ * Three system calls for a file that is as it was found: what has that many bytes needs no second
+ * look.  A file that turned into something else has another size, or none.
+ */
+static int count_open_file(struct words_state *state, int fd, const struct ff_input *input,
+                           struct ff_item_failure *failure)
+{
+    size_t size = (size_t)input->stamp.size;
+    int code = ensure_block(state, size + 1 > BLOCK_BYTES ? size + 1 : BLOCK_BYTES);
+
+    if (code < 0)
+        return code;
+    if (size == 0 || !ff_read_expected(fd, state->block, size))
+        return count_other_file(state, fd, failure);
+    FF_FAULT(state->worker, "middle");
+    ff_worker_count_bytes(state->worker, size);
+    return count_text(state, size, failure);
+}
+
 static int count_file(struct words_state *state, const struct ff_input *input,
                       struct ff_item_failure *failure)
 {
-    struct ff_stamp now;
-    int fd = ff_read_open(input->path, &now, failure);
+    int fd = ff_read_open(&state->folder, input->path, failure);
     int status;
 
     if (fd < 0)
         return FF_ITEM_FAILED;
-    status = count_open_file(state, fd, &now, failure);
+    status = count_open_file(state, fd, input, failure);
     close(fd);
     return status;
 }
@@ -480,7 +512,6 @@ static int count_open_piece(struct words_state *state, const struct ff_input *in
 static int count_piece(struct words_state *state, const struct ff_input *input,
                        struct ff_item_failure *failure)
 {
-    struct ff_stamp now;
     int status = ensure_block(state, BLOCK_BYTES);
 
     if (status < 0)
@@ -489,7 +520,7 @@ static int count_piece(struct words_state *state, const struct ff_input *input,
         ff_failure_set(failure, FORKFOLD_REASON_SIGNAL, 0, -1, "another piece of it was given up");
         return FF_ITEM_FAILED;
     }
-    int fd = ff_read_open(input->path, &now, failure);
+    int fd = ff_read_open(&state->folder, input->path, failure);
 
     if (fd < 0)
         return FF_ITEM_FAILED;
@@ -575,30 +606,44 @@ static bool append_tally(char *payload, size_t capacity, size_t *used, const str
     return true;
 }
 
-static int words_seal(void *pointer, void *payload, size_t capacity, size_t *bytes)
+/* FORKFOLD_E_LIMIT when it needs more room than there is. */
+static int lay_out_seal(struct words_state *state, void *payload, size_t capacity, size_t *bytes)
 {
-    struct words_state *state = pointer;
     struct ff_words_seal *seal = payload;
-    int code = commit_decided(state);
     uint64_t start;
-    size_t used = 0;
 
-    if (code < 0)
-        return code;
-    if (!append(capacity, &used, sizeof(*seal) + (state->open_count + 1) * sizeof(seal->parts[0]),
+    *bytes = 0;
+    if (!append(capacity, bytes, sizeof(*seal) + (state->open_count + 1) * sizeof(seal->parts[0]),
                 &start))
         return FORKFOLD_E_LIMIT;
     seal->part_count = state->open_count + 1;
     seal->parts[0] = (struct ff_words_part){.group = FF_GROUP_NONE};
-    if (!append_tally(payload, capacity, &used, &state->whole, &seal->parts[0]))
+    if (!append_tally(payload, capacity, bytes, &state->whole, &seal->parts[0]))
         return FORKFOLD_E_LIMIT;
     for (size_t i = 0; i < state->open_count; i++) {
         seal->parts[i + 1] = (struct ff_words_part){.group = state->open[i].group};
-        if (!append_tally(payload, capacity, &used, &state->open[i].tally, &seal->parts[i + 1]))
+        if (!append_tally(payload, capacity, bytes, &state->open[i].tally, &seal->parts[i + 1]))
             return FORKFOLD_E_LIMIT;
     }
-    *bytes = used;
     return 0;
+}
+
+static int words_seal(void *pointer, void *payload, size_t capacity, size_t *bytes)
+{
+    struct words_state *state = pointer;
+    int code = commit_decided(state);
+
+    if (code == 0)
+        code = lay_out_seal(state, payload, capacity, bytes);
+    /* A long key can make a table larger than its budget and than the seal's room. */
+    while (code == FORKFOLD_E_LIMIT) {
+        code = relieve(state, NULL);
+        if (code == 0)
+            return FORKFOLD_E_LIMIT;
+        if (code > 0)
+            code = lay_out_seal(state, payload, capacity, bytes);
+    }
+    return code;
 }
 
 const struct ff_partial *ff_words_seal_partial(const struct ff_words_seal *seal,

@@ -216,7 +216,7 @@ void forkfold_words_close(forkfold_words *words)
     free(words->runs);
     ff_words_disk_close(words);
     ff_spilled_list_free(&words->ranked);
-    ff_spill_reset(&words->pool->spill);
+    ff_call_empty_spill(words->pool);
     words->pool->has_result = false;
     free(words);
 }

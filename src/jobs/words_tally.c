@@ -21,14 +21,13 @@ void ff_tally_free(struct ff_tally *tally)
 int ff_tally_spill(struct ff_tally *tally, struct ff_worker *worker, uint64_t fingerprint)
 {
     const struct ff_table *counts = &tally->counts;
+    struct ff_housekeeping housekeeping = ff_worker_begin_housekeeping(worker);
     struct ff_entry *entries = malloc(counts->used * sizeof(*entries));
-    uint64_t housekeeping;
     size_t count = 0;
     int code;
 
     if (entries == NULL)
-        return FORKFOLD_E_MEMORY;
-    housekeeping = ff_worker_begin_housekeeping(worker);
+        return FORKFOLD_E_MEMORY; /* the worker ends, and no item is to blame */
     for (size_t i = 0; i < counts->slot_count; i++)
         if (counts->slots[i].count != 0)
             entries[count++] = ff_entry_of(&counts->slots[i], counts->heap);

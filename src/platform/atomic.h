@@ -80,15 +80,10 @@ static inline bool ff_take_if(ff_word64 *cursor, uint64_t *expected)
                                                  memory_order_acq_rel, memory_order_acquire);
 }
 
-/* Words that sleepers wait on (platform/futex.h). */
+/* The word that sleepers wait on (platform/futex.h). */
 static inline uint32_t ff_snapshot32(const ff_word32 *word)
 {
     return atomic_load_explicit(word, memory_order_seq_cst);
-}
-
-static inline void ff_set32(ff_word32 *word, uint32_t value)
-{
-    atomic_store_explicit(word, value, memory_order_seq_cst);
 }
 
 static inline void ff_bump32(ff_word32 *word)

@@ -36,14 +36,6 @@ int ff_file_open_unnamed(const char *folder)
     return fd;
 }
 
-int ff_file_open_of(pid_t pid, int fd)
-{
-    char path[64];
-
-    snprintf(path, sizeof(path), "/proc/%d/fd/%d", (int)pid, fd);
-    return open(path, O_RDWR | O_CLOEXEC);
-}
-
 int64_t ff_file_end(int fd)
 {
     struct stat status;

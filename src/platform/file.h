@@ -13,12 +13,6 @@
  */
 int ff_file_open_unnamed(const char *folder);
 
-/*
- * A descriptor of this process's own for the file behind another's, by /proc: both must run as the
- * same user.  -1 with errno.
- */
-int ff_file_open_of(pid_t pid, int fd);
-
 /* Where the next byte would be appended; -1 with errno. */
 int64_t ff_file_end(int fd);
 

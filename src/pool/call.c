@@ -23,8 +23,8 @@
 /* A supervisor that does not answer for so long, because somebody stopped it, is ended. */
 enum { ABORT_PATIENCE_MS = 3000 };
 
-/* With less, work would be all spilling. */
-#define MEMORY_BYTES_MIN (UINT64_C(1) << 20)
+/* With less for each worker, work would be all spilling. */
+#define MEMORY_BYTES_MIN (UINT64_C(256) << 10)
 
 uint64_t ff_call_clock_ns(const forkfold_pool *pool)
 {
@@ -53,10 +53,11 @@ uint64_t ff_call_memory(const forkfold_pool *pool)
     uint64_t wish = pool->memory_bytes > 0 ? pool->memory_bytes : ff_available_memory() / 4;
     /* The region has taken a quarter of a worker's limit (map.c); its code and stack need some. */
     uint64_t limit = ff_process_memory_limit() / 4;
+    uint64_t least = MEMORY_BYTES_MIN * pool->layout.workers;
 
     if (limit < wish / pool->layout.workers)
         wish = limit * pool->layout.workers;
-    return wish > MEMORY_BYTES_MIN ? wish : MEMORY_BYTES_MIN;
+    return wish > least ? wish : least;
 }
 
 static void arm_alarm(const forkfold_pool *pool)
@@ -70,6 +71,14 @@ static void arm_alarm(const forkfold_pool *pool)
 }
 
 /* ---- Tasks --------------------------------------------------------------- */
+
+/* Housekeeping takes long when partials are large, and no item is blamed for it. */
+static uint64_t housekeeping_limit(const struct ff_call_options *options)
+{
+    if (options->housekeeping_ns != 0 || options->timeout_ns == 0)
+        return options->housekeeping_ns;
+    return options->timeout_ns + FF_HOUSEKEEPING_NS;
+}
 
 void ff_call_begin(forkfold_pool *pool, const struct ff_call_options *options)
 {
@@ -89,6 +98,7 @@ void ff_call_begin(forkfold_pool *pool, const struct ff_call_options *options)
     control->call = (struct ff_call){.job = options->job,
                                      .context = options->context,
                                      .timeout_ns = options->timeout_ns,
+                                     .housekeeping_ns = housekeeping_limit(options),
                                      .started_ns = ff_clock_ns(),
                                      .attempts = options->attempts,
                                      .max_deaths = options->max_deaths,
@@ -147,6 +157,39 @@ static int lose_supervisor(forkfold_pool *pool)
                         "the supervisor process (%d) died, and its workers with it; there is no "
                         "result, run it again",
                         (int)pool->supervisor);
+}
+
+/* An answer takes no longer than opening a file, unless somebody has stopped the supervisor. */
+static bool supervisor_is_there(forkfold_pool *pool)
+{
+    if (pool->lost || pool->owner != getpid())
+        return false;
+    if (!ff_wait_readable(pool->supervisor_pidfd, 0))
+        return true;
+    lose_supervisor(pool);
+    return false;
+}
+
+int ff_call_open_spill(forkfold_pool *pool, unsigned slot)
+{
+    char message[FF_MESSAGE_BYTES];
+    int fd = supervisor_is_there(pool) ? ff_spill_open(&pool->spill, slot) : -1;
+
+    if (fd >= 0)
+        return fd;
+    if (pool->lost || errno == EPIPE)
+        return lose_supervisor(pool);
+    ff_spill_explain(&pool->layout, "read", errno, message, sizeof(message));
+    return ff_error_set(&pool->error, FORKFOLD_E_SPILL, "%s", message);
+}
+
+void ff_call_empty_spill(forkfold_pool *pool)
+{
+    if (pool->owner != getpid() || ff_peer_get(&pool->layout.supervisor->has_spilled) == 0 ||
+        !supervisor_is_there(pool))
+        return;
+    if (ff_spill_empty(&pool->spill) == 0)
+        ff_own_set(&pool->layout.supervisor->has_spilled, 0);
 }
 
 static int on_alarm(forkfold_pool *pool)

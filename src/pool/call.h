@@ -11,12 +11,16 @@
 #include <forkfold/pool.h>
 #include <forkfold/stats.h>
 
+#include "platform/clock.h"
 #include "platform/error.h"
 #include "pool/seal.h"
 #include "pool/shared.h"
 #include "pool/spill.h"
 
 enum { FF_WATCHES_MAX = 8 };
+
+/* What a worker may take, beyond the timeout of an item, to start, to seal or to take over. */
+#define FF_HOUSEKEEPING_NS (10 * FF_NS_PER_S)
 
 struct ff_watch {
     int fd;
@@ -54,9 +58,11 @@ struct forkfold_pool {
 
 struct ff_call_options {
     const struct ff_job *job;
-    const void *context; /* in the input area, or NULL */
-    uint64_t timeout_ns;
-    uint64_t deadline_at_ns; /* of ff_call_clock_ns(); 0 = none */
+    const void *context;      /* in the input area, or NULL */
+    uint64_t timeout_ns;      /* per item; 0 = none */
+    uint64_t housekeeping_ns; /* as in struct ff_call; 0 = ten seconds more than an item, if that
+                                 has a timeout */
+    uint64_t deadline_at_ns;  /* of ff_call_clock_ns(); 0 = none */
     unsigned attempts;
     unsigned max_deaths;
     bool seal_on_failure;
@@ -80,6 +86,15 @@ uint64_t ff_call_clock_ns(const forkfold_pool *pool);
 
 /* Whether the pool can be used here and now: 0, FORKFOLD_E_FORKED, FORKFOLD_E_SUPERVISOR, FORKFOLD_E_BUSY. */
 int ff_call_check(forkfold_pool *pool);
+
+/*
+ * The file of a slot for what did not fit in memory (spill.h).  A descriptor of the pool's, or a
+ * negative code with the pool's error.  Between calls, or from a call's own thread.
+ */
+int ff_call_open_spill(forkfold_pool *pool, unsigned slot);
+
+/* The disk that spilled partials took is given back; for a result that is closed. */
+void ff_call_empty_spill(forkfold_pool *pool);
 
 /* What the counts of all workers may take in memory, in a call that begins now. */
 uint64_t ff_call_memory(const forkfold_pool *pool);

@@ -78,8 +78,12 @@ void ff_worker_mark_consumed(struct ff_worker *worker, uint64_t item);
  * Around work inside an item that the item is not to blame for, if it takes long or kills the
  * worker, such as writing what does not fit in memory.  begin returns what end needs.
  */
-uint64_t ff_worker_begin_housekeeping(struct ff_worker *worker);
-void ff_worker_end_housekeeping(struct ff_worker *worker, uint64_t begun);
+struct ff_housekeeping {
+    uint64_t current;
+    uint64_t item_ns; /* what the item has had of its time */
+};
+struct ff_housekeeping ff_worker_begin_housekeeping(struct ff_worker *worker);
+void ff_worker_end_housekeeping(struct ff_worker *worker, struct ff_housekeeping begun);
 
 /* Whether the group has been given up on: its remaining items need not run. */
 bool ff_worker_group_is_quarantined(const struct ff_worker *worker, uint64_t group);

@@ -69,7 +69,6 @@ static int lay_out(struct ff_layout *layout)
 
     layout->control = (struct ff_control_shared *)control.base;
     layout->supervisor = (struct ff_supervisor_shared *)supervisor.base;
-    layout->spills = (ff_word32 *)ff_region_carve(region, layout->workers * sizeof(ff_word32)).base;
     layout->cursors = ff_region_carve(region, sizeof(struct ff_cursors_shared));
     layout->input = ff_region_carve(region, INPUT_PART * unit);
 

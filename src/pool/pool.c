@@ -8,6 +8,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "platform/channel.h"
 #include "platform/clock.h"
 #include "platform/event.h"
 #include "platform/kill_point.h"
@@ -22,6 +23,7 @@ enum { WORKERS_MAX = 4096, CLOSE_PATIENCE_MS = 2000 };
 struct handover {
     int lifeline[2];
     int driver_pidfd;
+    int channel; /* the supervisor's end */
 };
 
 static void close_fd(int *fd)
@@ -40,6 +42,7 @@ static void free_pool(forkfold_pool *pool)
     close_fd(&pool->epoll);
     close_fd(&pool->alarm);
     ff_spill_close(&pool->spill);
+    close_fd(&pool->spill.channel);
     free((char *)pool->layout.spill_folder);
     ff_layout_close(&pool->layout);
     free(pool);
@@ -59,6 +62,8 @@ static int system_error(struct ff_error *error, const char *what)
 
 static int open_events(forkfold_pool *pool, struct handover *handover, struct ff_error *error)
 {
+    int ends[2];
+
     pool->layout.driver_bell = ff_doorbell_open();
     pool->layout.supervisor_bell = ff_doorbell_open();
     pool->epoll = ff_epoll_open();
@@ -69,6 +74,10 @@ static int open_events(forkfold_pool *pool, struct handover *handover, struct ff
         return system_error(error, "open the pool's descriptors");
     pool->lifeline = handover->lifeline[1];
     handover->lifeline[1] = -1;
+    if (ff_channel_open(ends) != 0)
+        return system_error(error, "open the pool's channel");
+    pool->spill.channel = ends[0];
+    handover->channel = ends[1];
     if (ff_epoll_add(pool->epoll, pool->layout.driver_bell, FF_TAG_BELL) != 0 ||
         ff_epoll_add(pool->epoll, pool->alarm, FF_TAG_ALARM) != 0)
         return system_error(error, "watch the pool's descriptors");
@@ -87,11 +96,11 @@ static int fork_supervisor(forkfold_pool *pool, const struct handover *handover,
         ff_supervisor_main(&(struct ff_supervisor_options){.layout = &pool->layout,
                                                            .lifeline = handover->lifeline[0],
                                                            .driver_pidfd = handover->driver_pidfd,
+                                                           .channel = handover->channel,
                                                            .keep_fd = keep_fd});
     FF_KILL_POINT("driver.open.forked");
     /* Whatever this process forks from now on, another pool's workers too, cannot touch it (I5). */
     ff_region_keep_from_children(&pool->layout.region);
-    pool->spill = (struct ff_spill_files){.layout = &pool->layout, .supervisor = pool->supervisor};
     pool->supervisor_pidfd = ff_pidfd_open(pool->supervisor);
     if (pool->supervisor_pidfd < 0 ||
         ff_epoll_add(pool->epoll, pool->supervisor_pidfd, FF_TAG_SUPERVISOR) != 0) {
@@ -122,7 +131,7 @@ static int open_into(forkfold_pool *pool, const forkfold_pool_options *options,
                      struct ff_error *error)
 {
     unsigned workers = options->workers > 0 ? options->workers : forkfold_available_cpus();
-    struct handover handover = {.lifeline = {-1, -1}, .driver_pidfd = -1};
+    struct handover handover = {.lifeline = {-1, -1}, .driver_pidfd = -1, .channel = -1};
     int code;
 
     if (ff_layout_open(&pool->layout, workers) < 0)
@@ -130,6 +139,7 @@ static int open_into(forkfold_pool *pool, const forkfold_pool_options *options,
                             "cannot reserve address space for %u workers: %s; use fewer workers or "
                             "raise the limit (ulimit -v)",
                             workers, strerror(errno));
+    pool->spill.slots = workers;
     code = choose_spill_folder(pool, options->spill_folder, error);
     if (code == 0)
         code = open_events(pool, &handover, error);
@@ -138,6 +148,7 @@ static int open_into(forkfold_pool *pool, const forkfold_pool_options *options,
     close_fd(&handover.lifeline[0]);
     close_fd(&handover.lifeline[1]);
     close_fd(&handover.driver_pidfd);
+    close_fd(&handover.channel);
     return code;
 }
 
@@ -171,6 +182,7 @@ int forkfold_pool_open(forkfold_pool **pool, const forkfold_pool_options *option
     if (opened != NULL) {
         opened->owner = getpid();
         opened->supervisor_pidfd = opened->lifeline = opened->epoll = opened->alarm = -1;
+        opened->spill.channel = -1;
         opened->memory_bytes = options->memory_bytes;
         if (open_into(opened, options, &error) < 0) {
             free_pool(opened);

@@ -396,17 +396,17 @@ static struct remains examine(struct supervisor *s, unsigned slot)
 }
 
 /* A worker that could not spill: a disk that is full, or not there, is so for all of them. */
-static bool could_not_spill(const struct ff_crash *crash)
+static bool could_not_spill(const struct ff_crash *crash, struct ff_exit end)
 {
-    return ff_peer_get(&crash->written) != 0 && crash->signal == 0 &&
-           crash->error == FORKFOLD_E_SPILL;
+    return ff_peer_get(&crash->written) != 0 && crash->error == FORKFOLD_E_SPILL &&
+           end.signal == 0 && (!end.known || end.code == FF_WORKER_EXIT);
 }
 
 void ff_recover(struct supervisor *s, unsigned slot, struct ff_exit end, bool for_memory)
 {
     struct ff_segment *segment = segment_of(s, slot);
 
-    if (could_not_spill(&segment->crash))
+    if (could_not_spill(&segment->crash, end))
         ff_stop_call(s, FORKFOLD_E_SPILL, "%.*s", FF_MESSAGE_BYTES - 1, segment->crash.message);
     count_death(s, slot, end, for_memory);
     /*

@@ -2,6 +2,7 @@
 #include "pool/seal.h"
 
 #include <string.h>
+#define XXH_INLINE_ALL
 #include <xxhash.h>
 
 #define SEAL_MAGIC UINT64_C(0x316c616553444c46) /* "FLDSeal1" in memory */

@@ -28,6 +28,7 @@ struct ff_call {
     const struct ff_job *job; /* valid in every process: all are forks of one image */
     const void *context;      /* in the region */
     uint64_t timeout_ns;      /* per item, 0 = none */
+    uint64_t housekeeping_ns; /* what a worker may take to start, to seal, to spill; 0 = for ever */
     uint64_t started_ns;
     uint32_t attempts;    /* per item that worker deaths are blamed on, at least 1 */
     uint32_t max_deaths;  /* in a row without progress */
@@ -91,6 +92,7 @@ struct ff_supervisor_shared {
     ff_word64 deaths;      /* of workers, in this call */
     ff_word64 retries;     /* items started again because they were blamed, in this call */
     ff_word64 quarantined; /* records that are complete, in this call */
+    ff_word64 has_spilled; /* 1: there are spill files that may hold something (spill.h) */
     ff_word64 cpu_ns;      /* of all workers, in this call if it measures */
     struct ff_board_shared retry_board;
     struct ff_board_shared assigned_board;
@@ -153,7 +155,6 @@ struct ff_segment {
     ff_word64 bytes_done;  /* likewise */
     ff_word64 items_failed;
     struct ff_worker_stats stats;
-    ff_word64 wants_spill; /* 1: it waits for its slot's spill file; see spill.h */
     struct ff_crash crash;
 };
 
@@ -211,8 +212,6 @@ struct ff_layout {
     struct ff_control_shared *control;
     struct ff_supervisor_shared *supervisor;
     struct ff_area cursors;
-    ff_word32
-        *spills; /* one per worker; writer: the supervisor, between calls the driver (spill.h) */
     const char *spill_folder;
     struct ff_area input; /* writer: the driver, for contexts and items of a call */
     struct ff_quarantine *quarantine;

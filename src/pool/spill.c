@@ -7,95 +7,128 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "platform/event.h"
+#include <forkfold/error.h>
+
+#include "platform/channel.h"
 #include "platform/file.h"
-#include "platform/futex.h"
 #include "platform/kill_point.h"
 
-/* What a word of layout->spills says: nothing yet, a descriptor of the supervisor, or an error. */
-static uint32_t encode_descriptor(int fd)
+enum spill_wish { WISH_OPEN, WISH_EMPTY_ALL };
+
+struct question {
+    uint32_t wish;
+    uint32_t slot;
+};
+
+struct answer {
+    int32_t system_error; /* 0, or why there is no descriptor with it */
+};
+
+static int *new_descriptors(unsigned count)
 {
-    return ((uint32_t)fd + 1) << 1;
+    int *descriptors = malloc(count * sizeof(*descriptors));
+
+    for (unsigned i = 0; descriptors != NULL && i < count; i++)
+        descriptors[i] = -1;
+    return descriptors;
 }
 
-static uint32_t encode_error(int error)
-{
-    return (uint32_t)error << 1 | 1;
-}
+/* ---- Asking -------------------------------------------------------------- */
 
-static int *descriptor_of(struct ff_spill_files *files, unsigned slot)
+/* 0 with *fd, or -1 with errno. */
+static int ask(const struct ff_spill_files *files, struct question question, int *fd)
 {
-    if (files->descriptors == NULL) {
-        files->descriptors = malloc(files->layout->workers * sizeof(*files->descriptors));
-        for (unsigned i = 0; files->descriptors != NULL && i < files->layout->workers; i++)
-            files->descriptors[i] = -1;
+    struct answer answer;
+    int received = -1;
+
+    if (ff_channel_send(files->channel, &question, sizeof(question), -1) == 0) {
+        FF_KILL_POINT("spill.asked");
+        received = ff_channel_receive(files->channel, &answer, sizeof(answer), fd, 1);
     }
-    return files->descriptors != NULL ? &files->descriptors[slot] : NULL;
+    if (received <= 0) {
+        errno = EPIPE;
+        return -1;
+    }
+    errno = answer.system_error;
+    return answer.system_error == 0 ? 0 : -1;
 }
 
 int ff_spill_open(struct ff_spill_files *files, unsigned slot)
 {
-    uint32_t word = ff_snapshot32(&files->layout->spills[slot]);
-    int *descriptor = descriptor_of(files, slot);
-
-    if (descriptor == NULL || word == 0 || (word & 1) != 0) {
-        errno = descriptor == NULL ? ENOMEM : word == 0 ? ENOENT : (int)(word >> 1);
+    if (files->descriptors == NULL)
+        files->descriptors = new_descriptors(files->slots);
+    if (files->descriptors == NULL) {
+        errno = ENOMEM;
         return -1;
     }
-    if (*descriptor < 0)
-        *descriptor = ff_file_open_of(files->supervisor, (int)(word >> 1) - 1);
-    return *descriptor;
+    if (files->descriptors[slot] < 0 &&
+        ask(files, (struct question){.wish = WISH_OPEN, .slot = slot}, &files->descriptors[slot]) <
+            0)
+        return -1;
+    /* A process with too many files open gets the message without the descriptor. */
+    if (files->descriptors[slot] < 0)
+        errno = EMFILE;
+    return files->descriptors[slot];
 }
 
-int ff_spill_demand(struct ff_spill_files *files, unsigned slot)
+int ff_spill_empty(struct ff_spill_files *files)
 {
-    const struct ff_layout *layout = files->layout;
+    int none;
 
-    if (ff_snapshot32(&layout->spills[slot]) == 0) {
-        ff_announce(&layout->segments[slot].head->wants_spill, 1);
-        FF_KILL_POINT("worker.spill.asked");
-        ff_doorbell_ring(layout->supervisor_bell);
-        while (ff_snapshot32(&layout->spills[slot]) == 0)
-            ff_futex_wait(&layout->spills[slot], 0);
-    }
-    return ff_spill_open(files, slot);
+    return ask(files, (struct question){.wish = WISH_EMPTY_ALL}, &none);
 }
 
 void ff_spill_close(struct ff_spill_files *files)
 {
-    for (unsigned i = 0; files->descriptors != NULL && i < files->layout->workers; i++)
+    for (unsigned i = 0; files->descriptors != NULL && i < files->slots; i++)
         if (files->descriptors[i] >= 0)
             close(files->descriptors[i]);
     free(files->descriptors);
     files->descriptors = NULL;
 }
 
-void ff_spill_serve(const struct ff_layout *layout)
-{
-    for (unsigned slot = 0; slot < layout->workers; slot++) {
-        int fd;
+/* ---- Answering ----------------------------------------------------------- */
 
-        if (ff_recheck(&layout->segments[slot].head->wants_spill) == 0 ||
-            ff_snapshot32(&layout->spills[slot]) != 0)
-            continue;
-        fd = ff_file_open_unnamed(layout->spill_folder);
+int ff_spill_store_open(struct ff_spill_store *store, const struct ff_layout *layout)
+{
+    *store =
+        (struct ff_spill_store){.layout = layout, .descriptors = new_descriptors(layout->workers)};
+    return store->descriptors != NULL ? 0 : FORKFOLD_E_MEMORY;
+}
+
+static int open_file(struct ff_spill_store *store, unsigned slot)
+{
+    if (store->descriptors[slot] < 0) {
+        store->descriptors[slot] = ff_file_open_unnamed(store->layout->spill_folder);
         FF_KILL_POINT("supervisor.spill.opened");
-        ff_set32(&layout->spills[slot], fd >= 0 ? encode_descriptor(fd) : encode_error(errno));
-        ff_futex_wake_all(&layout->spills[slot]);
     }
+    return store->descriptors[slot];
 }
 
-void ff_spill_reset(struct ff_spill_files *files)
+bool ff_spill_answer(struct ff_spill_store *store, int channel)
 {
-    for (unsigned slot = 0; slot < files->layout->workers; slot++) {
-        uint32_t word = ff_snapshot32(&files->layout->spills[slot]);
+    struct question question;
+    struct answer answer = {0};
+    int unexpected;
+    int fd = -1;
+    int received = ff_channel_receive(channel, &question, sizeof(question), &unexpected, 0);
 
-        if ((word & 1) != 0)
-            ff_set32(&files->layout->spills[slot], 0);
-        else if (word != 0 && ff_spill_open(files, slot) >= 0)
-            ff_file_empty(files->descriptors[slot]);
+    if (received <= 0)
+        return received < 0;
+    if (question.wish == WISH_OPEN && question.slot < store->layout->workers) {
+        fd = open_file(store, question.slot);
+        answer.system_error = fd >= 0 ? 0 : errno;
+    } else {
+        for (unsigned slot = 0; slot < store->layout->workers; slot++)
+            if (store->descriptors[slot] >= 0)
+                ff_file_empty(store->descriptors[slot]);
     }
+    /* Who asked waits for one answer, so there is room for it; or is dead. */
+    (void)ff_channel_send(channel, &answer, sizeof(answer), fd);
+    return true;
 }
+
+/* ---- Explaining ---------------------------------------------------------- */
 
 void ff_spill_explain(const struct ff_layout *layout, const char *what, int system_error,
                       char *text, size_t text_bytes)
@@ -108,6 +141,15 @@ void ff_spill_explain(const struct ff_layout *layout, const char *what, int syst
         way_out = "raise the limit of file sizes (ulimit -f), or allow more memory";
     else if (system_error == EMFILE || system_error == ENFILE)
         way_out = "raise the limit of open files (ulimit -n), or allow more memory";
-    snprintf(text, text_bytes, "cannot %s what does not fit in memory in '%s': %s; %s", what,
-             layout->spill_folder, strerror(system_error), way_out);
+    /* Of a long name the end says most, and the way out must not be cut off. */
+    static const char format[] = "cannot %s what does not fit in memory in '%s%s': %s; %s";
+    const char *folder = layout->spill_folder;
+    const char *reason = strerror(system_error);
+    int others = snprintf(NULL, 0, format, what, "...", "", reason, way_out);
+    size_t room = others >= 0 && (size_t)others < text_bytes ? text_bytes - 1 - (size_t)others : 0;
+    size_t length = strlen(folder);
+    bool is_cut = length > room;
+
+    snprintf(text, text_bytes, format, what, is_cut ? "..." : "",
+             is_cut ? folder + length - room : folder, reason, way_out);
 }

@@ -20,6 +20,7 @@
 
 #include <forkfold/error.h>
 
+#include "platform/channel.h"
 #include "platform/clock.h"
 #include "platform/event.h"
 #include "platform/kill_point.h"
@@ -31,10 +32,17 @@
 /* Deaths in a row outside of any call after which a slot stays empty. */
 enum { IDLE_DEATHS_MAX = 10 };
 
-/* What a worker may take, beyond the timeout of an item, to start, to seal or to take over. */
-#define HOUSEKEEPING_NS (10 * FF_NS_PER_S)
-
-enum tag { TAG_LIFELINE, TAG_DRIVER, TAG_BELL, TAG_ALARM, TAG_SLOT };
+/* Of a slot its worker's channel and, behind all of those, its pidfd. */
+enum { SLOTS_MAX = 1 << 16 };
+enum tag {
+    TAG_LIFELINE,
+    TAG_DRIVER,
+    TAG_BELL,
+    TAG_ALARM,
+    TAG_ASK_DRIVER,
+    TAG_ASK,
+    TAG_SLOT = TAG_ASK + SLOTS_MAX
+};
 
 static struct ff_segment *segment_of(const struct supervisor *s, unsigned slot)
 {
@@ -55,18 +63,27 @@ static bool bury(struct supervisor *s, unsigned slot);
 
 /* ---- Births -------------------------------------------------------------- */
 
-static bool watch_worker(struct supervisor *s, unsigned slot, pid_t pid)
+static void close_channel(struct supervisor *s, unsigned slot)
 {
-    int pidfd = ff_pidfd_open(pid);
+    if (s->slots[slot].channel < 0)
+        return;
+    ff_epoll_remove(s->epoll, s->slots[slot].channel);
+    close(s->slots[slot].channel);
+    s->slots[slot].channel = -1;
+}
 
-    if (pidfd < 0)
-        return false;
-    if (ff_epoll_add(s->epoll, pidfd, TAG_SLOT + slot) != 0) {
-        close(pidfd);
-        return false;
-    }
-    s->slots[slot] = (struct slot){.pid = pid, .pidfd = pidfd};
-    return true;
+/* Everything about a slot in which nobody lives. */
+static struct slot empty_slot(void)
+{
+    return (struct slot){.pidfd = -1, .channel = -1};
+}
+
+static bool watch_worker(struct supervisor *s, unsigned slot)
+{
+    s->slots[slot].pidfd = ff_pidfd_open(s->slots[slot].pid);
+    return s->slots[slot].pidfd >= 0 &&
+           ff_epoll_add(s->epoll, s->slots[slot].pidfd, TAG_SLOT + slot) == 0 &&
+           ff_epoll_add(s->epoll, s->slots[slot].channel, TAG_ASK + slot) == 0;
 }
 
 /*
@@ -75,19 +92,31 @@ static bool watch_worker(struct supervisor *s, unsigned slot, pid_t pid)
  */
 static bool give_birth(struct supervisor *s, unsigned slot)
 {
+    struct ff_worker_options worker = {
+        .layout = s->layout, .slot = slot, .supervisor = s->pid, .keep_fd = s->keep_fd};
+    int ends[2];
+    int cause;
+
+    if (ff_channel_open(ends) != 0)
+        return false;
+    worker.channel = ends[1];
     FF_KILL_POINT("supervisor.fork.begin");
     pid_t pid = fork();
 
     if (pid == 0)
-        ff_worker_main(s->layout, slot, s->pid, s->keep_fd);
-    if (pid < 0)
+        ff_worker_main(&worker);
+    cause = errno;
+    close(ends[1]);
+    if (pid < 0) {
+        close(ends[0]);
+        errno = cause;
         return false;
+    }
     FF_KILL_POINT("supervisor.fork.done");
-    if (watch_worker(s, slot, pid))
+    s->slots[slot] = (struct slot){.pid = pid, .pidfd = -1, .channel = ends[0]};
+    if (watch_worker(s, slot))
         return true;
-    int cause = errno;
-
-    s->slots[slot] = (struct slot){.pid = pid, .pidfd = -1};
+    cause = errno;
     kill_worker(s, slot);
     bury(s, slot);
     errno = cause;
@@ -97,7 +126,7 @@ static bool give_birth(struct supervisor *s, unsigned slot)
 /* With fewer workers the call goes on; without any it cannot. */
 static void retire(struct supervisor *s, unsigned slot, const char *why)
 {
-    s->slots[slot] = (struct slot){0};
+    s->slots[slot] = empty_slot();
     ff_release_assignment(s, slot);
     ff_layout_wake_workers(s->layout);
     if (s->active && ff_living(s) == 0)
@@ -287,48 +316,42 @@ static uint64_t running_ns(const struct supervisor *s)
 }
 
 /*
- * Kills a worker whose item is overdue; otherwise says when it would be.
- * Housekeeping takes long when partials are large: it gets more time, and no
- * item is blamed for it.
+ * Kills a worker whose item, or whose housekeeping, is overdue; otherwise says when it would be, at
+ * the latest after latest.
  */
-static uint64_t check_timeout(struct supervisor *s, unsigned slot, uint64_t now)
+static uint64_t check_timeout(struct supervisor *s, unsigned slot, uint64_t now, uint64_t latest)
 {
     const struct ff_segment *segment = segment_of(s, slot);
-    uint64_t timeout = s->layout->control->call.timeout_ns;
+    const struct ff_call *call = &s->layout->control->call;
     /* The item is published after its start, so the start is not older than the item. */
     uint64_t item = ff_observe(&segment->current);
     uint64_t started = ff_peer_get(&segment->started_ns);
+    uint64_t limit = item == FF_CURRENT_HOUSEKEEPING ? call->housekeeping_ns : call->timeout_ns;
 
-    if (item == FF_CURRENT_HOUSEKEEPING)
-        timeout += HOUSEKEEPING_NS;
-
-    if (!is_at_work(s, slot) || item == 0 || s->slots[slot].killed)
-        return now + timeout;
-    if (started > now || now - started < timeout)
-        return started + timeout;
+    if (limit == 0 || !is_at_work(s, slot) || item == 0 || s->slots[slot].killed)
+        return latest;
+    if (started > now || now - started < limit)
+        return started + limit < latest ? started + limit : latest;
     if (ff_recheck(&segment->current) != item)
-        return now + timeout;
+        return latest;
     FF_KILL_POINT("supervisor.timeout");
     s->slots[slot].condemned = item;
     kill_worker(s, slot);
-    return now + timeout;
+    return latest;
 }
 
 static void check_timeouts(struct supervisor *s)
 {
-    uint64_t timeout = s->layout->control->call.timeout_ns;
+    const struct ff_call *call = &s->layout->control->call;
+    uint64_t shortest = call->timeout_ns != 0 ? call->timeout_ns : call->housekeeping_ns;
 
-    if (!s->active || timeout == 0 || ff_observe(&s->layout->control->paused) != 0)
+    if (!s->active || shortest == 0 || ff_observe(&s->layout->control->paused) != 0)
         return;
     uint64_t now = running_ns(s);
-    uint64_t next = now + timeout;
+    uint64_t next = now + shortest;
 
-    for (unsigned i = 0; i < s->layout->workers; i++) {
-        uint64_t due = check_timeout(s, i, now);
-
-        if (due < next)
-            next = due;
-    }
+    for (unsigned i = 0; i < s->layout->workers; i++)
+        next = check_timeout(s, i, now, next);
     ff_alarm_set(s->alarm, next + ff_observe(&s->layout->control->paused_ns));
 }
 
@@ -349,7 +372,6 @@ static void clear_incarnation(struct ff_segment *segment)
     ff_own_set(&segment->current, 0);
     ff_own_set(&segment->sleeping, 0);
     ff_own_set(&segment->consumed, 0);
-    ff_own_set(&segment->wants_spill, 0);
 }
 
 /* A dead worker's pages stay charged to the memory cgroup: free the half-written ones before its
@@ -390,6 +412,7 @@ static bool bury(struct supervisor *s, unsigned slot)
         ff_epoll_remove(s->epoll, dead.pidfd);
         close(dead.pidfd);
     }
+    close_channel(s, slot);
     s->slots[slot].pid = 0;
     end_strays(s);
 
@@ -447,6 +470,17 @@ static _Noreturn void end_pool(struct supervisor *s)
 
 /* ---- The loop ------------------------------------------------------------ */
 
+/* The worker that asked may have died in the same round, and its successor not have asked. */
+static void answer_worker(struct supervisor *s, unsigned slot)
+{
+    if (s->slots[slot].channel < 0)
+        return;
+    if (ff_spill_answer(&s->spill, s->slots[slot].channel))
+        ff_own_set(&s->shared->has_spilled, 1);
+    else
+        close_channel(s, slot); /* its pidfd will tell the rest */
+}
+
 static void handle(struct supervisor *s, uint64_t tag)
 {
     switch (tag) {
@@ -456,14 +490,21 @@ static void handle(struct supervisor *s, uint64_t tag)
     case TAG_BELL:
         ff_doorbell_clear(s->layout->supervisor_bell);
         look_at_control(s);
-        ff_spill_serve(s->layout);
         break;
     case TAG_ALARM:
         ff_alarm_clear(s->alarm);
         look_at_control(s);
         break;
+    case TAG_ASK_DRIVER:
+        /* When it is closed the lifeline is as well. */
+        if (!ff_spill_answer(&s->spill, s->driver_channel))
+            end_pool(s);
+        break;
     default:
-        on_death(s, (unsigned)(tag - TAG_SLOT));
+        if (tag >= TAG_SLOT)
+            on_death(s, (unsigned)(tag - TAG_SLOT));
+        else
+            answer_worker(s, (unsigned)(tag - TAG_ASK));
         break;
     }
 }
@@ -503,14 +544,19 @@ static bool open_events(struct supervisor *s)
            ff_epoll_add(s->epoll, s->lifeline, TAG_LIFELINE) == 0 &&
            ff_epoll_add(s->epoll, s->driver_pidfd, TAG_DRIVER) == 0 &&
            ff_epoll_add(s->epoll, s->layout->supervisor_bell, TAG_BELL) == 0 &&
-           ff_epoll_add(s->epoll, s->alarm, TAG_ALARM) == 0;
+           ff_epoll_add(s->epoll, s->alarm, TAG_ALARM) == 0 &&
+           ff_epoll_add(s->epoll, s->driver_channel, TAG_ASK_DRIVER) == 0;
 }
 
 static void shed_inheritance(const struct ff_supervisor_options *options)
 {
     static const int ignored[] = {SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGPIPE, 0};
-    int keep[] = {options->lifeline, options->driver_pidfd, options->keep_fd,
-                  options->layout->driver_bell, options->layout->supervisor_bell};
+    int keep[] = {options->lifeline,
+                  options->driver_pidfd,
+                  options->keep_fd,
+                  options->layout->driver_bell,
+                  options->layout->supervisor_bell,
+                  options->channel};
 
     ff_process_reset_signals(ignored);
     if (options->keep_fd != STDIN_FILENO)
@@ -528,6 +574,7 @@ _Noreturn void ff_supervisor_main(const struct ff_supervisor_options *options)
                            .keep_fd = options->keep_fd,
                            .lifeline = options->lifeline,
                            .driver_pidfd = options->driver_pidfd,
+                           .driver_channel = options->channel,
                            .pid = getpid()};
 
     FF_KILL_POINT("supervisor.born");
@@ -535,8 +582,11 @@ _Noreturn void ff_supervisor_main(const struct ff_supervisor_options *options)
     s.slots = calloc(s.layout->workers, sizeof(*s.slots));
     /* Without them there is nothing to supervise with: the driver sees this process end. */
     s.ours = calloc(s.layout->workers, sizeof(*s.ours));
-    if (s.slots == NULL || s.ours == NULL || !open_events(&s))
+    if (s.slots == NULL || s.ours == NULL || ff_spill_store_open(&s.spill, s.layout) < 0 ||
+        !open_events(&s))
         _exit(1);
+    for (unsigned i = 0; i < s.layout->workers; i++)
+        s.slots[i] = empty_slot();
     s.oom_kills = ff_process_oom_kills();
     populate(&s);
     FF_KILL_POINT("supervisor.ready");

@@ -7,11 +7,13 @@
 #define FF_POOL_SUPERVISOR_STATE_H
 
 #include "platform/process.h"
+#include "pool/spill.h"
 #include "pool/supervisor.h"
 
 struct slot {
     pid_t pid; /* 0 while nobody lives here */
     int pidfd;
+    int channel;           /* to the worker, for spill files; -1 = it has closed its end */
     uint64_t cpu_begin_ns; /* what it had used when the call began, if that measures */
     bool killed;           /* the supervisor has sent SIGKILL itself */
     uint64_t condemned;    /* item + 1 that was killed for its timeout, or 0 */
@@ -39,6 +41,8 @@ struct supervisor {
     int keep_fd;
     int lifeline;
     int driver_pidfd;
+    int driver_channel; /* for spill files */
+    struct ff_spill_store spill;
     pid_t pid;
 
     uint64_t sequence; /* of the newest call seen */

@@ -129,7 +129,7 @@ int ff_worker_fail_spill(struct ff_worker *worker, const char *what, int system_
 
 int ff_worker_spill_file(struct ff_worker *worker)
 {
-    int fd = ff_spill_demand(&worker->spill, worker->slot);
+    int fd = ff_spill_open(&worker->spill, worker->slot);
 
     return fd >= 0 ? fd : ff_worker_fail_spill(worker, "write", errno);
 }
@@ -177,12 +177,17 @@ static _Noreturn void give_up(struct ff_worker *worker, int code)
 
 /* ---- Housekeeping: what a worker does that no item is to blame for ---------- */
 
+/* The clock of timeouts: it stands still while the driver is paused. */
+static uint64_t item_clock_ns(const struct ff_worker *worker)
+{
+    return ff_clock_ns() - ff_peer_get(&worker->layout->control->paused_ns);
+}
+
 /* For the supervisor, which ends a worker that hangs in it (check_timeout). */
 static void set_current(struct ff_worker *worker, uint64_t current)
 {
-    if (worker->call.timeout_ns != 0)
-        ff_own_set(&worker->segment->started_ns,
-                   ff_clock_ns() - ff_peer_get(&worker->layout->control->paused_ns));
+    if (worker->call.timeout_ns != 0 || worker->call.housekeeping_ns != 0)
+        ff_own_set(&worker->segment->started_ns, item_clock_ns(worker));
     /* Published, so that the supervisor never pairs this with the time of the one before. */
     ff_publish(&worker->segment->current, current);
     ff_keep_order();
@@ -194,19 +199,23 @@ static void clear_current(struct ff_worker *worker)
     ff_own_set(&worker->segment->current, 0);
 }
 
-uint64_t ff_worker_begin_housekeeping(struct ff_worker *worker)
+struct ff_housekeeping ff_worker_begin_housekeeping(struct ff_worker *worker)
 {
-    uint64_t current = ff_peer_get(&worker->segment->current);
+    struct ff_housekeeping begun = {.current = ff_peer_get(&worker->segment->current),
+                                    .item_ns = item_clock_ns(worker) -
+                                               ff_peer_get(&worker->segment->started_ns)};
 
     ff_keep_order();
     set_current(worker, FF_CURRENT_HOUSEKEEPING);
-    return current;
+    return begun;
 }
 
-void ff_worker_end_housekeeping(struct ff_worker *worker, uint64_t begun)
+void ff_worker_end_housekeeping(struct ff_worker *worker, struct ff_housekeeping begun)
 {
     ff_keep_order();
-    set_current(worker, begun);
+    ff_own_set(&worker->segment->started_ns, item_clock_ns(worker) - begun.item_ns);
+    ff_publish(&worker->segment->current, begun.current);
+    ff_keep_order();
 }
 
 /* ---- Sealing ------------------------------------------------------------- */
@@ -457,7 +466,6 @@ static void begin_segment(struct ff_segment *segment, uint64_t sequence)
     ff_own_set(&segment->sealed, 0);
     ff_own_set(&segment->current, 0);
     ff_own_set(&segment->consumed, 0);
-    ff_own_set(&segment->wants_spill, 0);
     memset(&segment->stats, 0, sizeof(segment->stats));
     ff_own_set(&segment->output_used, 0);
     ff_own_set(&segment->items_done, 0);
@@ -611,37 +619,38 @@ static _Noreturn void serve(struct ff_worker *worker)
 
 /* ---- Birth --------------------------------------------------------------- */
 
-static void shed_inheritance(const struct ff_layout *layout, int keep_fd)
+static void shed_inheritance(const struct ff_worker_options *options)
 {
     /* A file that grows past its limit is an error code for a worker, as a full disk is. */
     static const int ignored[] = {SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGXFSZ, 0};
-    int keep[] = {layout->driver_bell, layout->supervisor_bell, keep_fd};
+    int keep[] = {options->layout->driver_bell, options->layout->supervisor_bell, options->keep_fd,
+                  options->channel};
 
     ff_process_reset_signals(ignored);
-    if (keep_fd != STDIN_FILENO)
+    if (options->keep_fd != STDIN_FILENO)
         ff_process_detach_fd(STDIN_FILENO);
     ff_process_detach_fd(STDOUT_FILENO);
-    ff_process_close_all_but(keep, 3);
+    ff_process_close_all_but(keep, sizeof(keep) / sizeof(keep[0]));
     ff_process_offer_to_oom();
     (void)prctl(PR_SET_NAME, "forkfold-worker");
 }
 
-_Noreturn void ff_worker_main(const struct ff_layout *layout, unsigned slot, pid_t supervisor,
-                              int keep_fd)
+_Noreturn void ff_worker_main(const struct ff_worker_options *options)
 {
-    const struct ff_segment_areas *areas = &layout->segments[slot];
+    const struct ff_layout *layout = options->layout;
+    const struct ff_segment_areas *areas = &layout->segments[options->slot];
     struct ff_worker worker = {.layout = layout,
                                .areas = areas,
                                .segment = areas->head,
-                               .slot = slot,
-                               .spill = {.layout = layout, .supervisor = supervisor}};
+                               .slot = options->slot,
+                               .spill = {.channel = options->channel, .slots = layout->workers}};
     struct ff_area writable[] = {areas->whole, layout->cursors};
 
-    if (!ff_process_bind_to_parent(supervisor))
+    if (!ff_process_bind_to_parent(options->supervisor))
         _exit(0);
     memset(&areas->head->crash, 0, sizeof(areas->head->crash));
     FF_KILL_POINT("worker.born");
-    shed_inheritance(layout, keep_fd);
+    shed_inheritance(options);
     /* From here on a wild write faults instead of reaching a neighbour (I5). */
     if (ff_region_restrict(&layout->region, writable, 2) != 0) {
         ff_worker_explain(&worker, "cannot protect the region: %s", strerror(errno));

@@ -10,11 +10,16 @@
 /* The exit code of a worker that ended itself; its crash record says why. */
 enum { FF_WORKER_EXIT = 70 };
 
-/*
- * The whole life of a worker, in a fresh child of the supervisor.  keep_fd is
- * a descriptor that jobs may read, or -1.
- */
-_Noreturn void ff_worker_main(const struct ff_layout *layout, unsigned slot, pid_t supervisor,
-                              int keep_fd);
+/* What the supervisor hands over at the fork. */
+struct ff_worker_options {
+    const struct ff_layout *layout;
+    unsigned slot;
+    pid_t supervisor;
+    int keep_fd; /* a descriptor that jobs may read, or -1 */
+    int channel; /* to the supervisor, for spill files */
+};
+
+/* The whole life of a worker, in a fresh child of the supervisor. */
+_Noreturn void ff_worker_main(const struct ff_worker_options *options);
 
 #endif

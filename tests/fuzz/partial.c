@@ -5,6 +5,7 @@
  * seal any change at all is detected.
  */
 #include <stdalign.h>
+#define XXH_INLINE_ALL
 #include <xxhash.h>
 
 #include "flow/partial.h"

@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include <cmocka.h>
+#define XXH_INLINE_ALL
 #include <xxhash.h>
 
 #include <forkfold/error.h>

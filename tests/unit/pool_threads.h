@@ -252,7 +252,7 @@ static void *live(void *pointer)
                                .areas = areas,
                                .segment = areas->head,
                                .slot = self,
-                               .spill = {.layout = &pool.layout, .supervisor = getpid()}};
+                               .spill = {.channel = -1, .slots = pool.layout.workers}};
 
     memset(&areas->head->crash, 0, sizeof(areas->head->crash));
     FF_KILL_POINT("worker.born");
@@ -354,7 +354,8 @@ static void open_pool(unsigned workers)
                                 .slots = calloc(workers, sizeof(struct slot)),
                                 .ours = calloc(workers, sizeof(pid_t)),
                                 .lifeline = silent_bell,
-                                .driver_pidfd = ff_doorbell_open()};
+                                .driver_pidfd = ff_doorbell_open(),
+                                .driver_channel = ff_doorbell_open()};
     assert_non_null(super.slots);
     assert_non_null(super.ours);
     assert_true(open_events(&super));
@@ -370,6 +371,7 @@ static int close_pool(void **state)
                  pool.epoll,
                  pool.alarm,
                  super.driver_pidfd,
+                 super.driver_channel,
                  super.epoll,
                  super.alarm,
                  silent_bell};
@@ -381,8 +383,11 @@ static int close_pool(void **state)
     ff_publish(&pool.layout.control->closed, 1);
     ff_doorbell_ring(pool.layout.supervisor_bell);
     pthread_join(supervisor_thread, NULL);
-    for (unsigned i = 0; i < pool.layout.workers; i++)
+    for (unsigned i = 0; i < pool.layout.workers; i++) {
         close(super.slots[i].pidfd);
+        if (super.slots[i].channel >= 0)
+            close(super.slots[i].channel);
+    }
     for (size_t i = 0; i < sizeof(fds) / sizeof(fds[0]); i++)
         close(fds[i]);
     free(super.slots);
