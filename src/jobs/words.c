@@ -281,7 +281,7 @@ static uint64_t table_bytes(const struct ff_counting *counting)
     uint64_t share = counting->memory_bytes / counting->pool->layout.workers;
     uint64_t buffer = counting->pool->layout.segments[0].buffers[0][0].bytes;
 
-    return share / 3 < buffer / 4 * 3 ? share / 3 : buffer / 4 * 3;
+    return share / 4 < buffer / 4 * 3 ? share / 4 : buffer / 4 * 3;
 }
 
 /* Partials of different questions must not be folded together. */

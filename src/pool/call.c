@@ -173,6 +173,8 @@ static bool supervisor_is_there(forkfold_pool *pool)
 int ff_call_open_spill(forkfold_pool *pool, unsigned slot)
 {
     char message[FF_MESSAGE_BYTES];
+
+    FF_KILL_POINT("driver.spill.ask");
     int fd = supervisor_is_there(pool) ? ff_spill_open(&pool->spill, slot) : -1;
 
     if (fd >= 0)

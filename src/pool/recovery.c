@@ -359,7 +359,8 @@ static void count_death(struct supervisor *s, unsigned slot, struct ff_exit end,
     ff_own_set(&s->shared->deaths, ff_peer_get(&s->shared->deaths) + 1);
     if (made_progress(s))
         s->streak = 0;
-    if (for_memory) /* the answer to that is fewer workers */
+    /* The answer to a kill for memory is fewer workers; the last one has none beside it. */
+    if (for_memory && ff_living(s) > 0)
         return;
     if (++s->streak <= streak_limit(s))
         return;

@@ -41,10 +41,8 @@ static int ask(const struct ff_spill_files *files, struct question question, int
     struct answer answer;
     int received = -1;
 
-    if (ff_channel_send(files->channel, &question, sizeof(question), -1) == 0) {
-        FF_KILL_POINT("spill.asked");
+    if (ff_channel_send(files->channel, &question, sizeof(question), -1) == 0)
         received = ff_channel_receive(files->channel, &answer, sizeof(answer), fd, 1);
-    }
     if (received <= 0) {
         errno = EPIPE;
         return -1;

@@ -129,8 +129,10 @@ int ff_worker_fail_spill(struct ff_worker *worker, const char *what, int system_
 
 int ff_worker_spill_file(struct ff_worker *worker)
 {
-    int fd = ff_spill_open(&worker->spill, worker->slot);
+    int fd;
 
+    FF_KILL_POINT("worker.spill.ask");
+    fd = ff_spill_open(&worker->spill, worker->slot);
     return fd >= 0 ? fd : ff_worker_fail_spill(worker, "write", errno);
 }
 
