@@ -60,7 +60,8 @@ typedef struct forkfold_words_options {
     int stop_on_failure;       /* the first failed input ends the call */
     const char *cpu;           /* whose instructions to use: "avx512", "avx2", "generic" (any);
                                   NULL = the best of this machine; for tests and comparisons */
-    uint64_t split_bytes;      /* files above are split into pieces of it; 0 = 4 MiB */
+    uint64_t split_bytes;      /* files above are split into pieces of it; 0 = files
+                                  above 4 MiB, into pieces of 1 to 2 MiB */
     int measure;               /* find out all of forkfold_stats: some milliseconds per process */
     uint64_t progress_ns;      /* call on_progress this often; 0 = never */
     void (*on_progress)(const forkfold_progress *progress, void *context);

@@ -324,6 +324,7 @@ static int open_counting(struct ff_counting *counting)
     counting->input.context->fingerprint = fingerprint_of(options);
     counting->input.context->split_bytes =
         options->split_bytes > 0 ? options->split_bytes : SPLIT_BYTES_DEFAULT;
+    counting->input.context->cuts_finely = options->split_bytes == 0;
     counting->started_ns = ff_clock_ns();
     if (limit_ns(options->deadline_ns) != 0)
         counting->deadline_at_ns = ff_call_clock_ns(pool) + options->deadline_ns;

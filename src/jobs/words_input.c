@@ -6,6 +6,8 @@
 /* A task holds files up to one of these; big files are tasks of their own. */
 enum { BATCH_FILES = 64, BATCH_BYTES = 256 * 1024 };
 
+enum { PIECES_PER_WORKER = 32, PIECE_BYTES_MIN = 1 << 20, PIECE_BYTES_MAX = 2 << 20 };
+
 void ff_words_input_open(struct ff_words_input *input, const struct ff_area *area)
 {
     size_t half = area->bytes / 2 & ~(size_t)63;
@@ -71,25 +73,39 @@ void *ff_words_input_reserve(struct ff_words_input *input, forkfold_pool *pool, 
     return input->paths + start;
 }
 
-static uint64_t pieces_of(const struct ff_words_input *input, const struct ff_found *found)
+/*
+ * How long the pieces of a file are.  Unless somebody has said it: so short that the workers end at
+ * about the same time, and so long that opening and finding the edges does not show.
+ */
+static uint64_t piece_bytes(const struct ff_words_input *input, const forkfold_pool *pool,
+                            uint64_t file_bytes)
 {
-    uint64_t split = input->context->split_bytes;
+    uint64_t wanted = file_bytes / ((uint64_t)pool->layout.workers * PIECES_PER_WORKER);
 
-    if (found->kind != FF_FOUND_FILE || found->size <= split)
-        return 1;
-    return (found->size + split - 1) / split;
+    if (!input->context->cuts_finely)
+        return input->context->split_bytes;
+    if (wanted < PIECE_BYTES_MIN)
+        return PIECE_BYTES_MIN;
+    return wanted < PIECE_BYTES_MAX ? wanted : PIECE_BYTES_MAX;
 }
 
-static void write_piece(struct ff_input *piece, const struct ff_input *file, uint64_t number,
-                        uint64_t split_bytes)
+static uint64_t pieces_of(const struct ff_words_input *input, const struct ff_found *found,
+                          uint64_t length)
+{
+    if (found->kind != FF_FOUND_FILE || found->size <= input->context->split_bytes)
+        return 1;
+    return (found->size + length - 1) / length;
+}
+
+static void write_piece(struct ff_input *piece, const struct ff_input *file, uint64_t number)
 {
     *piece = *file;
-    piece->offset = number * split_bytes;
-    piece->length = file->stamp.size - piece->offset;
-    if (number + 1 < file->pieces)
-        piece->length = split_bytes;
+    piece->offset = number * file->length;
+    if (number + 1 == file->pieces)
+        piece->length = file->stamp.size - piece->offset;
 }
 
+/* The file's length is that of its pieces. */
 static int add_split_file(struct ff_words_input *input, forkfold_pool *pool,
                           const struct ff_input *file)
 {
@@ -97,7 +113,7 @@ static int add_split_file(struct ff_words_input *input, forkfold_pool *pool,
     for (uint64_t number = 0; number < file->pieces; number++) {
         uint64_t item = file->group + number;
 
-        write_piece(&input->context->inputs[item], file, number, input->context->split_bytes);
+        write_piece(&input->context->inputs[item], file, number);
     }
     input->count += file->pieces;
     for (uint64_t number = 0; number < file->pieces; number++) {
@@ -136,11 +152,13 @@ static int add_whole_file(struct ff_words_input *input, forkfold_pool *pool,
 int ff_words_input_add(struct ff_words_input *input, forkfold_pool *pool,
                        const struct ff_found *found)
 {
-    uint64_t pieces = pieces_of(input, found);
+    uint64_t length = piece_bytes(input, pool, found->size);
+    uint64_t pieces = pieces_of(input, found, length);
     struct ff_input file = {.path_bytes = (uint32_t)found->path_bytes,
                             .kind = found->kind == FF_FOUND_STDIN ? FF_INPUT_STDIN : FF_INPUT_FILE,
                             .group = input->count,
                             .pieces = pieces,
+                            .length = length,
                             .stamp = {.size = found->size,
                                       .mtime_ns = found->mtime_ns,
                                       .inode = found->inode,

@@ -40,9 +40,10 @@ struct ff_words_context {
     enum forkfold_invalid invalid;
     int stdin_fd;
     const struct ff_scan_variant *scan; /* the driver's pointer is every worker's: one image */
-    uint64_t split_bytes;
-    uint64_t table_bytes; /* what the tables of one worker may take */
-    uint64_t fingerprint; /* of what is counted: the mark of its partials */
+    uint64_t split_bytes;               /* files above are split */
+    bool cuts_finely;                   /* their pieces may be shorter */
+    uint64_t table_bytes;               /* what the tables of one worker may take */
+    uint64_t fingerprint;               /* of what is counted: the mark of its partials */
     struct ff_input *inputs;
 };
 

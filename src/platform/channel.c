@@ -64,6 +64,18 @@ int ff_channel_send(int end, const void *message, size_t bytes, int fd)
     return sent < 0 ? -1 : 0;
 }
 
+/* The descriptor that came with a message, or -1; a process with too many open gets none. */
+static int descriptor_in(struct msghdr *header)
+{
+    int fd = -1;
+
+    for (struct cmsghdr *control = CMSG_FIRSTHDR(header); control != NULL;
+         control = CMSG_NXTHDR(header, control))
+        if (control->cmsg_level == SOL_SOCKET && control->cmsg_type == SCM_RIGHTS)
+            memcpy(&fd, CMSG_DATA(control), sizeof(fd));
+    return fd >= 0 ? move_up(fd) : -1;
+}
+
 int ff_channel_receive(int end, void *message, size_t bytes, int *fd, int may_wait)
 {
     struct iovec part = {.iov_base = message, .iov_len = bytes};
@@ -82,12 +94,12 @@ int ff_channel_receive(int end, void *message, size_t bytes, int *fd, int may_wa
         return 0;
     if (got < 0)
         return -1;
-    for (struct cmsghdr *part_of = CMSG_FIRSTHDR(&header); part_of != NULL;
-         part_of = CMSG_NXTHDR(&header, part_of))
-        if (part_of->cmsg_level == SOL_SOCKET && part_of->cmsg_type == SCM_RIGHTS)
-            memcpy(fd, CMSG_DATA(part_of), sizeof(*fd));
-    if ((size_t)got == bytes)
+    *fd = descriptor_in(&header);
+    if ((size_t)got == bytes && (header.msg_flags & MSG_TRUNC) == 0)
         return 1;
+    if (*fd >= 0)
+        close(*fd);
+    *fd = -1;
     errno = EPROTO;
     return -1;
 }

@@ -31,7 +31,7 @@ PAGE = os.sysconf("SC_PAGE_SIZE")
 
 SUMMARY = re.compile(
     rb"^forkfold: (\d+) files?, (\d+) failed, (\d+) words, (\d+) distinct, \d+\.\d\d s"
-    rb"(, \d+ workers? died)?$"
+    rb"(, \d+ workers? died)?(, [\d.]+ [KMGTPE]?i?B spilled to disk)?$"
 )
 
 

@@ -116,6 +116,18 @@ def test_terminal_gets_a_table_of_the_twenty_most_frequent_words(forkfold, texts
     assert run.err.startswith(b"forkfold: 1 file, ")
 
 
+def test_table_of_counts_that_went_to_disk_is_the_same(forkfold, texts, terminal):
+    """It reads the result twice: once for the widths, once for the lines."""
+    words = " ".join(f"word{number}" for number in range(60000))
+    (texts / "a.txt").write_text(f"{words} {'often ' * 99} {'sometimes ' * 33}", encoding="ascii")
+    run, lines = show(forkfold, terminal, "--memory", "1M", "--rule", "plain", "--top", "4",
+                      "texts")  # fmt: skip
+    shown = [(99, "often"), (33, "sometimes"), (1, "word0"), (1, "word1")]
+    assert lines[:5] == table(shown)
+    assert lines[8] == "distinct  60002 (4 shown; --top 0 shows all)"
+    assert run.code == 0 and b" spilled to disk" in run.err
+
+
 def test_short_table_has_no_hint(forkfold, texts, terminal):
     (texts / "a.txt").write_bytes(b"b a b")
     _, lines = show(forkfold, terminal, "texts")

@@ -6,9 +6,12 @@
  * FORKFOLD_INJECT is "FUNCTION:N:ROLE:ACTION": the N-th time that processes of
  * ROLE (driver, supervisor, worker) call FUNCTION, counted over all of them,
  * do ACTION: fail (with the errno below), fail-on (this one and all later
- * ones), fail-late (once workers have begun to read, if they do so soon) or kill (SIGKILL before
+ * ones), fail-io (with EIO), fail-late (once workers have begun to read, if they do so soon), short
+ * and short-on (of the bytes of a pread or pwrite only the first half) or kill (SIGKILL before
  * the call is made).  What was done is noted in
  * the file that FORKFOLD_INJECT_WITNESS names.
+ *
+ * Preads of files without a name, which is what is spilled to, are called pread-spilled.
  *
  * read and write fail on files and pipes only: on the descriptors that processes
  * wake each other with the kernel does not let them fail, so nobody
@@ -116,7 +119,7 @@ static bool strikes(const char *function, int error)
         strcmp(own_role(), order.role) != 0)
         return false;
     call = atomic_fetch_add(order.calls, 1) + 1;
-    if (call < order.at || (call > order.at && strcmp(order.action, "fail-on") != 0))
+    if (call < order.at || (call > order.at && strstr(order.action, "-on") == NULL))
         return false;
     if (call == order.at)
         leave_witness();
@@ -124,7 +127,7 @@ static bool strikes(const char *function, int error)
         raise(SIGKILL);
     if (strcmp(order.action, "fail-late") == 0)
         let_workers_begin();
-    errno = error;
+    errno = strcmp(order.action, "fail-io") == 0 ? EIO : error;
     return true;
 }
 
@@ -254,14 +257,45 @@ ssize_t read(int fd, void *buffer, size_t bytes)
     return holds_data(fd) && strikes("read", EIO) ? -1 : syscall(SYS_read, fd, buffer, bytes);
 }
 
+static bool has_no_name(int fd)
+{
+    struct stat status;
+
+    return fstat(fd, &status) == 0 && status.st_nlink == 0;
+}
+
+/* What the action leaves of a call that it strikes; 0 when it fails. */
+static size_t left_of(size_t bytes)
+{
+    return strncmp(order.action, "short", strlen("short")) == 0 ? (bytes + 1) / 2 : 0;
+}
+
 ssize_t pread(int fd, void *buffer, size_t bytes, off_t offset)
 {
     if (order.active)
         atomic_fetch_add(&order.calls[1], 1);
-    return strikes("pread", EIO) ? -1 : syscall(SYS_pread64, fd, buffer, bytes, offset);
+    if (order.active && strikes(has_no_name(fd) ? "pread-spilled" : "pread", EIO)) {
+        bytes = left_of(bytes);
+        if (bytes == 0)
+            return -1;
+    }
+    return syscall(SYS_pread64, fd, buffer, bytes, offset);
 }
 
 ssize_t pread64(int fd, void *buffer, size_t bytes, off_t offset) __attribute__((alias("pread")));
+
+ssize_t pwrite(int fd, const void *buffer, size_t bytes, off_t offset)
+{
+    if (strikes("pwrite", ENOSPC)) {
+        bytes = left_of(bytes);
+        if (bytes == 0)
+            return -1;
+    }
+    return syscall(SYS_pwrite64, fd, buffer, bytes, offset);
+}
+
+ssize_t pwrite64(int fd, const void *buffer, size_t bytes, off_t offset)
+    __attribute__((alias("pwrite")));
 
 ssize_t write(int fd, const void *buffer, size_t bytes)
 {

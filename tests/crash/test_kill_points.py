@@ -24,7 +24,7 @@ SIGNALS = {"kill": signal.SIGKILL, "segv": signal.SIGSEGV}
 BASIC = ("small", "split")
 POISONED = ("poison", "split poison")
 
-# Points that only a death, a timeout or an early end leads to.
+# Points that only a death, a timeout, an early end or too little memory leads to.
 LOADS_OF = {
     "worker.unpark": ("timeout",),
     "supervisor.timeout": ("timeout",),
@@ -37,6 +37,7 @@ LOADS_OF = {
     "supervisor.recover.queued": POISONED,
     "supervisor.recover.end": POISONED,
     "driver.abort": ("stop",),
+    **{point: ("spill",) for point in POINTS if "spill." in point},
 }
 
 

@@ -33,7 +33,7 @@ def check(load, outcome, how):
 def test_death_of_anyone_at_a_random_point_never_gives_a_wrong_result(loads, batch):
     draw = random.Random(f"{SEED} points {batch}")
     for turn in range(RUNS_PER_BATCH):
-        name = draw.choice(("small", "split", "poison", "split poison"))
+        name = draw.choice(("small", "split", "poison", "split poison", "spill"))
         load = loads[name]
         number = draw.randint(1, load.passes("*") + 1)
         print(f"seed {SEED}, batch {batch}, turn {turn}: {name}, point number {number}")

@@ -19,6 +19,7 @@ class Inputs:
         self.place = place
         self.small = self._folder("small", self._write_small)
         self.split = self._folder("split", self._write_split)
+        self.many = self._folder("many", self._write_many)
 
     def _folder(self, name, write):
         folder = self.place / name
@@ -44,6 +45,15 @@ class Inputs:
         (folder / "bad.txt").write_bytes(bad + b"\xff " + bad)
         (folder / "short.txt").write_bytes(generate.text("short", 500))
 
+    @staticmethod
+    def _write_many(folder):
+        """More different words than the least memory holds, long and short ones; one file that is
+        split is ill-formed near its end."""
+        for number in range(4):
+            (folder / f"{number}.txt").write_bytes(different_words(number, 10000))
+        bad = different_words("bad", 4000, 100000)
+        (folder / "bad.txt").write_bytes(bad[:-100] + b" \xff " + bad[-100:])
+
     @functools.lru_cache
     def count(self, folder):
         """The words of each file by its path, or the failure in their place."""
@@ -59,6 +69,17 @@ class Inputs:
                 assert isinstance(counted, Counter), f"{path} cannot be counted, and was"
                 words.update(counted)
         return reference.listing(words)
+
+
+def different_words(seed, count, first=0):
+    """So many words that are all different; every other text has half of them too."""
+    source = generate.Source("different words", seed)
+    start = source.below(count // 2) + first
+    words = []
+    for number in range(start, start + count):
+        letters = "".join(chr(97 + int(digit)) for digit in str(number * 7919 % 1000003))
+        words.append(letters + source.pick(("", "", "", "x" * 20, "Y" * 80)))
+    return "\n".join(words).encode()
 
 
 class Workload:
@@ -161,6 +182,7 @@ def all_of(inputs):
         "split poison": Workload(inputs, inputs.split, "--split", "1K",
                                  environment=harness.fault("kill", "end", poison)),
         "stop": Workload(inputs, inputs.small, "--on-error", "stop"),
+        "spill": Workload(inputs, inputs.many, "--memory", "1M", "--split", "16K"),
         "timeout": Workload(inputs, inputs.small, "--timeout", timeout, "--retries", "0",
                             environment=harness.fault("hang", "begin", poison)),
     }

@@ -78,8 +78,9 @@ static void death_costs_what_was_done_since_the_last_seal(void **state)
         script->seal_every = 10;
         plan(KILL, item, 1);
         assert_sums(pool, 200, 1);
-        /* The killer, and those that were run after the last multiple of ten. */
-        assert_int_equal(script->runs, 200 + 1 + item % 10);
+        /* The killer, and at most those that were run after the last multiple of ten: a worker that
+           had to wait for the processor may have sealed in between, as time passed. */
+        assert_in_range(script->runs, 200 + 1, 200 + 1 + item % 10);
     }
     forkfold_pool_close(pool);
 }
