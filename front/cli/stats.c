@@ -36,8 +36,10 @@ static uint64_t communication_ns(const forkfold_stats *stats)
 
 /* ---- For people ---------------------------------------------------------- */
 
-__attribute__((format(printf, 3, 4))) static void
-write_line(struct ff_cli_writer *writer, const char *label, const char *format, ...)
+static void write_line(struct ff_cli_writer *writer, const char *label, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+
+static void write_line(struct ff_cli_writer *writer, const char *label, const char *format, ...)
 {
     char line[LINE_BYTES];
     va_list arguments;
@@ -45,6 +47,7 @@ write_line(struct ff_cli_writer *writer, const char *label, const char *format, 
     snprintf(line, sizeof(line), "forkfold: %-15s", label);
     ff_cli_write_text(writer, line);
     va_start(arguments, format);
+    /* NOLINTNEXTLINE(clang-analyzer-valist.Uninitialized): the line above starts it */
     vsnprintf(line, sizeof(line), format, arguments);
     va_end(arguments);
     ff_cli_write_text(writer, line);

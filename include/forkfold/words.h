@@ -95,7 +95,7 @@ typedef struct forkfold_words_totals {
  * the pool: close it before the next call on the pool.
  * Errors: FORKFOLD_E_INVALID, FORKFOLD_E_NOT_FOUND, FORKFOLD_E_MEMORY, FORKFOLD_E_SYSTEM, FORKFOLD_E_BUSY,
  * FORKFOLD_E_FORKED, FORKFOLD_E_DEADLINE, FORKFOLD_E_CANCELLED, FORKFOLD_E_STOPPED,
- * FORKFOLD_E_CRASH_LOOP, FORKFOLD_E_SUPERVISOR, FORKFOLD_E_DAMAGED, FORKFOLD_E_LIMIT; the sentence is
+ * FORKFOLD_E_CRASH_LOOP, FORKFOLD_E_SUPERVISOR, FORKFOLD_E_DAMAGED, FORKFOLD_E_LIMIT, FORKFOLD_E_SPILL; the sentence is
  * forkfold_pool_message().  After all but the first three, progress, if not NULL, says how far
  * the call came.
  */
@@ -113,7 +113,8 @@ FORKFOLD_API const forkfold_stats *forkfold_words_get_stats(const forkfold_words
  * The words, most frequent first, ties in byte order of the key.  next()
  * returns 1 and fills *word, whose key lives until the next call; 0 at the end;
  * or a negative code, with forkfold_pool_message(), when what had been spilled
- * to disk cannot be read again: FORKFOLD_E_SPILL, FORKFOLD_E_DAMAGED, FORKFOLD_E_MEMORY.
+ * to disk cannot be read again: FORKFOLD_E_SPILL, FORKFOLD_E_DAMAGED, FORKFOLD_E_MEMORY,
+ * FORKFOLD_E_SUPERVISOR (after a rewind).
  * rewind() starts over.
  */
 FORKFOLD_API int forkfold_words_next(forkfold_words *words, forkfold_word *word);

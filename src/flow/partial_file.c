@@ -7,10 +7,9 @@
 #include <string.h>
 #include <unistd.h>
 
-#define XXH_INLINE_ALL
-#include <xxhash.h>
-
 #include <forkfold/error.h>
+
+#include "platform/checksum.h"
 
 #define HEADER_MAGIC UINT64_C(0x31746c6f46444c46) /* "FLDFolt1" in memory */
 #define FOOTER_MAGIC UINT64_C(0x31646e4566444c46) /* "FLDfEnd1" in memory */
@@ -62,18 +61,18 @@ static uint64_t block_checksum(const struct block_head *head, uint64_t payload_b
 {
     size_t skip = sizeof(head->checksum);
 
-    return XXH3_64bits_withSeed((const char *)head + skip, sizeof(*head) - skip + payload_bytes,
-                                fingerprint + offset);
+    return ff_checksum((const char *)head + skip, sizeof(*head) - skip + payload_bytes,
+                       fingerprint + offset);
 }
 
 static uint64_t header_checksum(const struct header *header)
 {
-    return XXH3_64bits(header, sizeof(*header) - sizeof(header->checksum));
+    return ff_checksum(header, sizeof(*header) - sizeof(header->checksum), 0);
 }
 
 static uint64_t footer_checksum(const struct footer *footer, uint64_t fingerprint)
 {
-    return XXH3_64bits_withSeed(footer, sizeof(*footer) - sizeof(footer->checksum), fingerprint);
+    return ff_checksum(footer, sizeof(*footer) - sizeof(footer->checksum), fingerprint);
 }
 
 /* ---- Buffers ------------------------------------------------------------- */
@@ -381,8 +380,8 @@ static bool header_is_sound(const struct ff_partial_reader *reader, const struct
 int ff_partial_reader_open(struct ff_partial_reader *reader, int fd, struct ff_extent extent,
                            enum ff_order order, uint64_t fingerprint)
 {
-    struct header header;
-    struct footer footer;
+    struct header header = {0};
+    struct footer footer = {0};
     int code;
 
     *reader = (struct ff_partial_reader){

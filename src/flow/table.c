@@ -5,11 +5,9 @@
 #include <stdbool.h>
 #include <stdlib.h>
 
-#define XXH_INLINE_ALL
-#include <xxhash.h>
-
 #include <forkfold/error.h>
 
+#include "platform/checksum.h"
 #include "platform/map.h"
 
 enum { SLOT_COUNT_MIN = 64, HEAP_BYTES_MIN = 4096 };
@@ -77,7 +75,7 @@ uint64_t ff_key_hash(const void *key, size_t key_bytes)
     uint64_t words[2] = {0, 0};
 
     if (key_bytes > FF_KEY_INLINE)
-        return XXH3_64bits(key, key_bytes);
+        return ff_checksum(key, key_bytes, 0);
     if (key_bytes > 0)
         memcpy(words, key, key_bytes);
     return (uint64_t)ff_short_hash(words[0], words[1], (uint32_t)key_bytes) << 32;
@@ -214,6 +212,7 @@ static int grow_heap(struct ff_table *table, size_t size)
 
     if (size == table->heap_size)
         return 0;
+    assert(size > 0); /* it only grows */
     heap = realloc(table->heap, size);
     if (!heap)
         return FORKFOLD_E_MEMORY;
@@ -345,8 +344,12 @@ static inline uint64_t tag_of(const uint32_t *hash_and_bytes)
 
 static const char *bytes_of(const struct ff_key *key)
 {
-    return key->key_bytes <= FF_KEY_INLINE ? (const char *)key->words
-                                           : (const char *)(uintptr_t)key->words[0];
+    const char *address;
+
+    if (key->key_bytes <= FF_KEY_INLINE)
+        return (const char *)key->words;
+    memcpy(&address, &key->words[0], sizeof(address));
+    return address;
 }
 
 /* Whether a slot holds the key, given that hash and length agree. */

@@ -148,9 +148,11 @@ static inline struct ff_key ff_key_of_words(uint64_t low, uint64_t high, uint32_
 /* The same of more than FF_KEY_INLINE bytes in memory, which the key borrows. */
 static inline struct ff_key ff_key_of_bytes(const void *bytes, uint32_t key_bytes)
 {
-    return (struct ff_key){.words = {(uint64_t)(uintptr_t)bytes, 0},
-                           .hash = (uint32_t)(ff_key_hash(bytes, key_bytes) >> 32),
-                           .key_bytes = key_bytes};
+    struct ff_key key = {.hash = (uint32_t)(ff_key_hash(bytes, key_bytes) >> 32),
+                         .key_bytes = key_bytes};
+
+    memcpy(&key.words[0], &bytes, sizeof(bytes));
+    return key;
 }
 
 /*

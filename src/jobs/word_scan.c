@@ -316,8 +316,11 @@ static void find_runs(struct chunk *chunk, enum forkfold_word_rule rule)
 }
 
 /* A run that is too long for registers, or too near to the end of what can be read. */
-static int add_awkward_run(struct batch *batch, const struct chunk *chunk, size_t at, size_t length)
+static int add_awkward_run(struct batch *batch, const struct chunk *chunk, size_t run)
 {
+    /* NOLINTNEXTLINE(clang-analyzer-core.uninitialized.Assign): find_runs has written run_count */
+    size_t at = chunk->starts[run];
+    size_t length = chunk->ends[run] - at;
     unsigned char near_end[FF_KEY_INLINE] = {0};
     uint64_t words[2];
 
@@ -371,12 +374,8 @@ static int count_runs(struct batch *batch, const struct chunk *chunk, uint64_t s
             code = flush(batch);
         else if (run == chunk->run_count)
             return 0;
-        else {
-            size_t at = chunk->starts[run];
-
-            code = add_awkward_run(batch, chunk, at, chunk->ends[run] - at);
-            run++;
-        }
+        else
+            code = add_awkward_run(batch, chunk, run++);
     }
     return code;
 }

@@ -174,8 +174,8 @@ static int gather(struct disk_fold *fold, const struct ff_partial *const *partia
 
     if (context == NULL)
         return fold->pool->error.code;
-    filled =
-        ff_words_input_reserve(&fold->counting->input, fold->pool, partial_count * sizeof(*filled));
+    filled = ff_words_input_reserve(&fold->counting->input, fold->pool,
+                                    partial_count * sizeof(const struct ff_partial *));
     if (filled == NULL)
         return fold->pool->error.code;
     for (size_t i = 0; i < partial_count; i++)

@@ -50,7 +50,8 @@ struct words_state {
 static struct ff_tally *larger(const struct words_state *state, struct ff_tally *a,
                                struct ff_tally *b, const struct ff_table *growing)
 {
-    bool is_empty = &b->counts == growing ? b->counts.used == 0 : ff_table_bytes(&b->counts) == 0;
+    bool is_growing = growing != NULL && growing == &b->counts;
+    bool is_empty = is_growing ? b->counts.used == 0 : ff_table_bytes(&b->counts) == 0;
 
     if (b == state->source || is_empty)
         return a;
@@ -74,7 +75,7 @@ static int relieve(void *context, const struct ff_table *growing)
         return 0;
     if (largest->counts.used > 0)
         code = ff_tally_spill(largest, state->worker, state->context->fingerprint);
-    if (&largest->counts != growing)
+    if (growing != &largest->counts)
         ff_table_free(&largest->counts);
     return code < 0 ? code : 1;
 }

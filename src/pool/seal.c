@@ -2,8 +2,8 @@
 #include "pool/seal.h"
 
 #include <string.h>
-#define XXH_INLINE_ALL
-#include <xxhash.h>
+
+#include "platform/checksum.h"
 
 #define SEAL_MAGIC UINT64_C(0x316c616553444c46) /* "FLDSeal1" in memory */
 
@@ -31,12 +31,12 @@ static uint64_t head_checksum(const struct ff_seal *seal)
 {
     size_t skip = sizeof(seal->head_checksum);
 
-    return XXH3_64bits((const char *)seal + skip, sizeof(*seal) - skip);
+    return ff_checksum((const char *)seal + skip, sizeof(*seal) - skip, 0);
 }
 
 static uint64_t body_checksum(const struct ff_seal *seal)
 {
-    return XXH3_64bits(seal + 1, seal->payload_offset + seal->payload_bytes - sizeof(*seal));
+    return ff_checksum(seal + 1, seal->payload_offset + seal->payload_bytes - sizeof(*seal), 0);
 }
 
 void ff_seal_end(struct ff_area buffer, uint64_t call, const uint64_t *claims, uint64_t covered,
@@ -47,7 +47,7 @@ void ff_seal_end(struct ff_area buffer, uint64_t call, const uint64_t *claims, u
     seal->magic = SEAL_MAGIC;
     seal->call = call;
     seal->covered = covered;
-    seal->claims_checksum = XXH3_64bits(claims, covered * sizeof(*claims));
+    seal->claims_checksum = ff_checksum(claims, covered * sizeof(*claims), 0);
     seal->failure_count = failure_count;
     seal->payload_offset = payload_offset(failure_count);
     seal->payload_bytes = payload_bytes;
@@ -69,7 +69,7 @@ static bool is_sound(const struct ff_segment_areas *segment, const struct ff_sea
         seal->payload_bytes > buffer.bytes - seal->payload_offset)
         return false;
     return seal->body_checksum == body_checksum(seal) &&
-           seal->claims_checksum == XXH3_64bits(segment->claims, covered * sizeof(uint64_t));
+           seal->claims_checksum == ff_checksum(segment->claims, covered * sizeof(uint64_t), 0);
 }
 
 const struct ff_seal *ff_seal_find(const struct ff_segment_areas *segment, uint64_t call,

@@ -207,6 +207,10 @@ struct ff_housekeeping ff_worker_begin_housekeeping(struct ff_worker *worker)
                                     .item_ns = item_clock_ns(worker) -
                                                ff_peer_get(&worker->segment->started_ns)};
 
+    /* An item that is overdue stays to be blamed: the supervisor might never look in between. */
+    if (worker->call.timeout_ns != 0 && begun.current != FF_CURRENT_HOUSEKEEPING &&
+        begun.item_ns >= worker->call.timeout_ns)
+        return begun;
     ff_keep_order();
     set_current(worker, FF_CURRENT_HOUSEKEEPING);
     return begun;

@@ -12,14 +12,13 @@
 #include <unistd.h>
 
 #include <cmocka.h>
-#define XXH_INLINE_ALL
-#include <xxhash.h>
 
 #include <forkfold/error.h>
 
 #include "failing_alloc.h"
 #include "flow/merge.h"
 #include "partial_files.h"
+#include "platform/checksum.h"
 
 /* ---- Damage -------------------------------------------------------------- */
 
@@ -185,7 +184,7 @@ struct nonsense {
 
 #define NONSENSE(text, count)                                                                      \
     {                                                                                              \
-        .payload = (text), .payload_bytes = sizeof(text) - 1, .entry_count = count                 \
+        .payload = (text), .payload_bytes = sizeof(text) - 1, .entry_count = (count)               \
     }
 
 static const struct nonsense nonsense_by_key[] = {
@@ -229,8 +228,8 @@ static void assert_nonsense_is_found(int fd, struct ff_extent extent, enum ff_or
     memcpy(block + 8, &payload_bytes, sizeof(payload_bytes));
     memcpy(block + 16, counts, sizeof(counts));
     memcpy(block + BLOCK_HEAD_BYTES, nonsense->payload, payload_bytes);
-    checksum = XXH3_64bits_withSeed(block + 8, BLOCK_HEAD_BYTES - 8 + payload_bytes,
-                                    FINGERPRINT + HEADER_BYTES);
+    checksum =
+        ff_checksum(block + 8, BLOCK_HEAD_BYTES - 8 + payload_bytes, FINGERPRINT + HEADER_BYTES);
     memcpy(block, &checksum, sizeof(checksum));
     write_bytes(fd, extent.offset + HEADER_BYTES, block, sizeof(block));
     open_reader(&reader, fd, extent, order);
