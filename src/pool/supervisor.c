@@ -343,9 +343,13 @@ static uint64_t check_timeout(struct supervisor *s, unsigned slot, uint64_t now,
 static void check_timeouts(struct supervisor *s)
 {
     const struct ff_call *call = &s->layout->control->call;
-    uint64_t shortest = call->timeout_ns != 0 ? call->timeout_ns : call->housekeeping_ns;
+    uint64_t shortest;
 
-    if (!s->active || shortest == 0 || ff_observe(&s->layout->control->paused) != 0)
+    /* Between calls the driver may be writing the next one. */
+    if (!s->active || ff_observe(&s->layout->control->paused) != 0)
+        return;
+    shortest = call->timeout_ns != 0 ? call->timeout_ns : call->housekeeping_ns;
+    if (shortest == 0)
         return;
     uint64_t now = running_ns(s);
     uint64_t next = now + shortest;
