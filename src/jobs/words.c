@@ -91,15 +91,16 @@ static forkfold_progress progress_of(const struct ff_counting *counting)
     struct ff_call_counts now =
         counting->seals != NULL ? counting->counted : ff_call_counts(counting->pool);
     uint64_t done = now.items_done;
+    uint64_t failed = now.failed < counting->input.files ? now.failed : counting->input.files;
 
-    /* Pieces are items: show files, and never more than there are. */
+    /* Pieces are items, and fail again when they are run again: show files, never more than there are. */
     if (input->count > 0 && input->split_files > 0)
         done = (uint64_t)((double)done / (double)input->count * (double)input->files);
     return (forkfold_progress){.files_found = input->files,
                                .files_done = done < input->files ? done : input->files,
                                .bytes_found = input->bytes,
                                .bytes_done = now.bytes_done,
-                               .files_failed = now.failed + counting->words->failure_count,
+                               .files_failed = failed + counting->words->failure_count,
                                .retries = now.retries,
                                .deaths = now.deaths,
                                .discovering = counting->discovering};

@@ -61,14 +61,17 @@ def test_workers_killed_again_and_again_while_they_spill_change_nothing(large, s
 # ---- Everybody
 
 def everybody(run):
-    return [process.pid for process in run.processes()]
+    """The driver first, as below."""
+    return [run.driver.pid] + [process.pid for process in run.processes()
+                               if process.pid != run.driver.pid]
 
 
 VICTIMS = {
     "driver": lambda run: [run.driver.pid],
     "supervisor": lambda run: [run.supervisor()],
     "workers": lambda run: run.workers(),
-    "driver and supervisor": lambda run: [run.supervisor(), run.driver.pid],
+    # The driver first: it would report that it has lost its supervisor.
+    "driver and supervisor": lambda run: [run.driver.pid, run.supervisor()],
     "all": everybody,
 }
 
