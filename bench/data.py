@@ -104,11 +104,12 @@ def write_skew(recipe, generator, folder):
 
 
 def write_growth(recipe, generator, folder):
-    """A set, and ten times its bytes with the same words: each file ten times as long."""
+    """A set, and ten times its bytes with the same words: each file copied ten times."""
     recipe.write(generator, folder / "small")
     (folder / "large").mkdir()
     for file in sorted((folder / "small").iterdir()):
-        (folder / "large" / file.name).write_bytes(file.read_bytes() * GROWTH)
+        for copy in range(GROWTH):
+            shutil.copyfile(file, folder / "large" / f"{copy}-{file.name}")
 
 
 SETS = {
