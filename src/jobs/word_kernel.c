@@ -355,17 +355,6 @@ int ff_word_kernel_finish(struct ff_word_kernel *kernel, struct ff_table *table,
     return 0;
 }
 
-int ff_word_kernel_count_token(struct ff_word_kernel *kernel, struct ff_table *table,
-                               const unsigned char *bytes, size_t count)
-{
-    struct input input = {.bytes = bytes, .count = count, .last = true};
-    int end;
-
-    kernel->in_token = true;
-    end = take_token(kernel, &input);
-    return end < 0 ? end : end_token(kernel, table);
-}
-
 int ff_word_kernel_end(struct ff_word_kernel *kernel, struct ff_table *table)
 {
     return end_token(kernel, table);

@@ -86,10 +86,6 @@ int ff_word_kernel_finish(struct ff_word_kernel *kernel, struct ff_table *table,
                           const unsigned char *bytes, size_t count, bool last, size_t *consumed,
                           bool *ended);
 
-/* Counts one whole token of well-formed text, between texts or inside one. */
-int ff_word_kernel_count_token(struct ff_word_kernel *kernel, struct ff_table *table,
-                               const unsigned char *bytes, size_t count);
-
 /* The text is over: counts the token in progress, if any.  Fails as feed does. */
 int ff_word_kernel_end(struct ff_word_kernel *kernel, struct ff_table *table);
 
