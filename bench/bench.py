@@ -200,10 +200,13 @@ def check(plan, commands, report):
 
 def take_samples(plan, commands, ready, group):
     """Times, and peak memory where a row asks for it: {(Side, quantity): samples}, {Side: why}."""
+    reads = programs.PROGRAMS["reads"].command
     timed = {side: command for side, command in commands.items()
              if any(row.quantity == "time" and side in (row.ours, row.theirs) for row in ready)}
+    # The system may have dropped texts from the page cache while the others ran.
     times, failed = measure.interleave(
-        timed, plan.rounds, lambda done: data.say(f"{group}: round {done} of {plan.rounds}"))
+        timed, plan.rounds, lambda side: measure.run(reads(plan.settings, place(plan, side))),
+        lambda done: data.say(f"{group}: round {done} of {plan.rounds}"))
     samples = {(side, "time"): values for side, values in times.items()}
     weighed = [side for row in ready if row.quantity == "memory" for side in (row.ours, row.theirs)]
     for _ in range(plan.rounds):

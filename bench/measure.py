@@ -83,9 +83,10 @@ def warm_up(command):
     return min(REPEATS_MOST, max(1, round(SAMPLE_SECONDS / seconds)))
 
 
-def interleave(commands, rounds, progress=lambda done: None):
+def interleave(commands, rounds, prepare=lambda name: None, progress=lambda done: None):
     """Times all commands once in each round, in turn, so that a machine that changes its mood
-    changes it for all of them.  Returns {name: [seconds, ...]}, and {name: why} of the failed."""
+    changes it for all of them; prepare runs before each sample.  Returns {name: [seconds, ...]},
+    and {name: why} of the failed."""
     repeats, times, failed = {}, {}, {}
     for name, command in commands.items():
         try:
@@ -96,6 +97,7 @@ def interleave(commands, rounds, progress=lambda done: None):
     for number in range(rounds):
         for name in list(times):
             try:
+                prepare(name)
                 times[name].append(sample(commands[name], repeats[name]))
             except Failed as problem:
                 failed[name] = str(problem)
