@@ -10,7 +10,7 @@
  *
  *     tools/build release
  *     cc -O2 -D_GNU_SOURCE -Iinclude -Isrc -o /tmp/partials bench/concurrency/partials.c \
- *         build/src/libff_flow.a -lxxhash && /tmp/partials
+ *         build/src/libff_flow.a build/src/libff_platform.a && /tmp/partials
  */
 #include <stdint.h>
 #include <stdio.h>
@@ -23,6 +23,7 @@
 
 #include "flow/fold.h"
 #include "flow/partial.h"
+#include "flow/record.h"
 #include "flow/table.h"
 
 enum { RUNS = 9, WORDS = 2000000, KEYS = 200000, KEY_MAX = 24, BATCH_BYTES = 64 * 1024 };
@@ -163,8 +164,8 @@ static void seal_table(struct stream *unused)
     (void)unused;
     ff_table_init(&table);
     count_all(&table);
-    must(ff_partial_bytes(&table) <= SHARED_BYTES, "the partial is too large");
-    ff_partial_write(shared, &table);
+    must(ff_partial_bound(&table) <= SHARED_BYTES, "the partial is too large");
+    must(ff_partial_write(shared, &table) == 0, "ff_partial_write");
 }
 
 static void seal_and_fold(struct stream *unused)
@@ -185,15 +186,23 @@ static void only_count(struct stream *unused)
 static uint64_t fold_partial(void)
 {
     const struct ff_partial *partial = shared;
-    size_t bound = ff_fold_range_bound(&partial, 1, 0, 1);
-    struct ff_entry *entries = malloc(bound * sizeof(*entries));
-    size_t count;
+    struct ff_fold fold;
+    struct ff_run run;
     uint64_t total = 0;
 
-    must(entries != NULL && ff_fold_range(&partial, 1, 0, 1, entries, &count) == 0, "fold");
-    for (size_t i = 0; i < count; i++)
-        total += entries[i].count;
-    free(entries);
+    must(ff_fold_open(&fold, &partial, 1) == 0, "ff_fold_open");
+
+    unsigned char *records = malloc(ff_fold_range_bound(&fold, 0, 1));
+
+    must(records != NULL && ff_fold_range(&fold, 0, 1, records, &run) == 0, "ff_fold_range");
+    for (const unsigned char *next = run.records; next < run.records + run.bytes;) {
+        struct ff_entry entry;
+
+        next = ff_record_get(next, &entry);
+        total += entry.count;
+    }
+    free(records);
+    ff_fold_close(&fold);
     return total;
 }
 

@@ -15,19 +15,36 @@
 #include <stdint.h>
 
 #include "flow/entry.h"
+#include "flow/merge.h"
 #include "flow/partial.h"
 
-/* How many entries the partials hold in the range: the most that ff_fold_range can write. */
-size_t ff_fold_range_bound(const struct ff_partial *const *partials, size_t partial_count,
-                           unsigned range, unsigned range_count);
+/* The memory of whoever folds ranges of the same partials, one after the other. */
+struct ff_fold {
+    const struct ff_partial *const *partials; /* borrowed */
+    size_t partial_count;
+    struct ff_partial_place *positions; /* of each partial: what is not folded yet */
+    struct ff_partial_place *ends;      /* of each partial: what is behind the block */
+    struct ff_fold_index_slot *index;
+    size_t index_size; /* slots there is memory for */
+    unsigned bits;     /* the block uses the first 2^bits of them */
+    struct ff_entry *entries;
+    size_t entries_size;
+};
+
+/* 0 or FORKFOLD_E_MEMORY; the fold is to be closed in any case. */
+int ff_fold_open(struct ff_fold *fold, const struct ff_partial *const *partials,
+                 size_t partial_count);
+void ff_fold_close(struct ff_fold *fold);
+
+/* The most bytes that ff_fold_range can write. */
+size_t ff_fold_range_bound(const struct ff_fold *fold, unsigned range, unsigned range_count);
 
 /*
- * Folds one range into out, which has room for ff_fold_range_bound() entries,
- * in the order of the result; *count receives how many.  Range r of R holds the
- * hashes from r * 2^32 / R up to (r + 1) * 2^32 / R.  0, FORKFOLD_E_MEMORY, or
- * FORKFOLD_E_LIMIT when a sum passes 64 bits or 2^30 entries share a hash.
+ * Folds one range into out, which has room for ff_fold_range_bound() bytes, as a run in the order
+ * of the result.  Range r of R holds the hashes from r * 2^32 / R up to (r + 1) * 2^32 / R.  0,
+ * FORKFOLD_E_MEMORY, or FORKFOLD_E_LIMIT when a sum passes 64 bits or 2^30 entries share a hash.
  */
-int ff_fold_range(const struct ff_partial *const *partials, size_t partial_count, unsigned range,
-                  unsigned range_count, struct ff_entry *out, size_t *count);
+int ff_fold_range(struct ff_fold *fold, unsigned range, unsigned range_count, unsigned char *out,
+                  struct ff_run *run);
 
 #endif

@@ -8,8 +8,7 @@
 
 #include <forkfold/error.h>
 
-/* How far ahead of its use the merge asks for a key's memory. */
-enum { KEYS_AHEAD = 4 };
+#include "flow/record.h"
 
 /* ---- The heap ------------------------------------------------------------ */
 
@@ -81,6 +80,10 @@ int ff_merge_init(struct ff_merge *merge, const struct ff_run *runs, size_t run_
     struct ff_merge made = {.runs = runs, .run_count = run_count};
     int code = heap_open(&made.heap, run_count, FF_BY_RANK);
 
+    made.entries = calloc(run_count + 1, sizeof(*made.entries));
+    made.next = calloc(run_count + 1, sizeof(const unsigned char *));
+    if (code == 0 && (made.entries == NULL || made.next == NULL))
+        code = FORKFOLD_E_MEMORY;
     if (code < 0) {
         ff_merge_free(&made);
         return code;
@@ -90,16 +93,25 @@ int ff_merge_init(struct ff_merge *merge, const struct ff_run *runs, size_t run_
     return 0;
 }
 
+/* Reads the next entry of a run; false when there is none. */
+static bool read_entry(struct ff_merge *merge, size_t run)
+{
+    if (merge->next[run] >= merge->runs[run].records + merge->runs[run].bytes)
+        return false;
+    merge->next[run] = ff_record_get(merge->next[run], &merge->entries[run]);
+    return true;
+}
+
 void ff_merge_rewind(struct ff_merge *merge)
 {
     struct ff_heap *heap = &merge->heap;
 
     heap->count = 0;
     for (size_t run = 0; run < merge->run_count; run++) {
-        if (merge->runs[run].count == 0)
-            continue;
-        heap->heads[run] = merge->runs[run].entries;
-        heap->sources[heap->count++] = (unsigned)run;
+        merge->next[run] = merge->runs[run].records;
+        heap->heads[run] = &merge->entries[run];
+        if (read_entry(merge, run))
+            heap->sources[heap->count++] = (unsigned)run;
     }
     heap_build(heap);
 }
@@ -107,23 +119,21 @@ void ff_merge_rewind(struct ff_merge *merge)
 const struct ff_entry *ff_merge_next(struct ff_merge *merge)
 {
     struct ff_heap *heap = &merge->heap;
+    unsigned run;
 
     if (heap->count == 0)
         return NULL;
-    const struct ff_run *run = &merge->runs[heap->sources[0]];
-    const struct ff_entry *entry = heap->heads[heap->sources[0]];
-    size_t left = run->count - (size_t)(entry - run->entries);
-
-    /* Keys lie all over the partials; the run's later ones are fetched while others are read. */
-    if (left > KEYS_AHEAD)
-        __builtin_prefetch(entry[KEYS_AHEAD].key);
-    heap_advance(heap, left > 1 ? entry + 1 : NULL);
-    return entry;
+    run = heap->sources[0];
+    merge->entry = merge->entries[run];
+    heap_advance(heap, read_entry(merge, run) ? &merge->entries[run] : NULL);
+    return &merge->entry;
 }
 
 void ff_merge_free(struct ff_merge *merge)
 {
     heap_close(&merge->heap);
+    free(merge->entries);
+    free(merge->next);
     *merge = (struct ff_merge){0};
 }
 

@@ -20,23 +20,30 @@ struct ff_heap {
 
 /* ---- Runs in memory ------------------------------------------------------ */
 
-/* One folded range, in the order of the result. */
+/* One folded range: records (record.h) in the order of the result. */
 struct ff_run {
-    const struct ff_entry *entries;
+    const unsigned char *records; /* FF_RECORD_SLACK bytes follow them */
+    size_t bytes;
     size_t count;
 };
 
 struct ff_merge {
     const struct ff_run *runs; /* borrowed until ff_merge_free */
     size_t run_count;
+    struct ff_entry *entries;   /* of each run, the next */
+    const unsigned char **next; /* of each run, what comes after that */
+    struct ff_entry entry;      /* the one that was returned last */
     struct ff_heap heap;
 };
 
 /* 0, FORKFOLD_E_MEMORY, or FORKFOLD_E_LIMIT for more than UINT_MAX runs. */
 int ff_merge_init(struct ff_merge *merge, const struct ff_run *runs, size_t run_count);
-const struct ff_entry *ff_merge_next(struct ff_merge *merge); /* NULL at the end */
-void ff_merge_rewind(struct ff_merge *merge);                 /* to the first entry */
-void ff_merge_free(struct ff_merge *merge);                   /* {0} is allowed */
+
+/* NULL at the end.  The entry is valid until the next call, its key as long as the run. */
+const struct ff_entry *ff_merge_next(struct ff_merge *merge);
+
+void ff_merge_rewind(struct ff_merge *merge); /* to the first entry */
+void ff_merge_free(struct ff_merge *merge);   /* {0} is allowed */
 
 /* ---- Partials in files --------------------------------------------------- */
 

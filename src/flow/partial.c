@@ -3,183 +3,348 @@
 
 #include <assert.h>
 #include <stdalign.h>
+#include <stdlib.h>
 #include <string.h>
 
-enum { ALIGNMENT = 64 };
+#include <forkfold/error.h>
 
-static_assert(sizeof(struct ff_partial) == ALIGNMENT, "the slots start at a cache line");
+#include "flow/record.h"
 
-static int compare_slots(const struct ff_slot *a, const char *a_heap, const struct ff_slot *b,
-                         const char *b_heap)
+enum { ALIGNMENT = 64, RECORDS_PER_CELL = 32, CELL_BITS_MAX = 30 };
+
+/* How far ahead of its use a key is asked for. */
+enum { SLOTS_AHEAD = 16 };
+
+static_assert(sizeof(struct ff_partial) == ALIGNMENT, "the cells start at a cache line");
+
+/* ---- The layout ---------------------------------------------------------- */
+
+static unsigned cell_bits_for(uint64_t entry_count)
+{
+    unsigned bits = 0;
+
+    while (bits < CELL_BITS_MAX && entry_count >> bits > RECORDS_PER_CELL)
+        bits++;
+    return bits;
+}
+
+static size_t cells_bytes(unsigned cell_bits)
+{
+    return (((size_t)1 << cell_bits) + 1) * sizeof(struct ff_partial_cell);
+}
+
+/* The cell of a hash. */
+static uint64_t cell_of(uint64_t hash, unsigned cell_bits)
+{
+    return hash >> (32 - cell_bits);
+}
+
+static size_t bytes_with(size_t record_bytes, unsigned cell_bits)
+{
+    size_t bytes =
+        sizeof(struct ff_partial) + cells_bytes(cell_bits) + record_bytes + FF_RECORD_SLACK;
+
+    return (bytes + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
+}
+
+static const struct ff_partial_cell *cells_of(const struct ff_partial *partial)
+{
+    return (const struct ff_partial_cell *)(partial + 1);
+}
+
+const unsigned char *ff_partial_records(const struct ff_partial *partial)
+{
+    return (const unsigned char *)(partial + 1) + cells_bytes((unsigned)partial->cell_bits);
+}
+
+/* The table's memory is about as large, so the sum stays far below SIZE_MAX. */
+size_t ff_partial_bound(const struct ff_table *table)
+{
+    return bytes_with(table->used * (FF_RECORD_HEAD_MAX + FF_KEY_INLINE) + table->heap_used,
+                      cell_bits_for(table->used));
+}
+
+/* ---- Writing ------------------------------------------------------------- */
+
+struct writer {
+    struct ff_partial *partial;
+    struct ff_partial_cell *cells;
+    uint64_t cells_used;
+    unsigned char *records;
+    unsigned char *next;
+    uint64_t count;
+    const struct ff_table *table;
+    const struct ff_slot **cluster; /* slots that lie side by side, to be put in order */
+    size_t cluster_used;
+    size_t cluster_size;
+};
+
+static int compare_slots(const struct ff_slot *a, const struct ff_slot *b, const char *heap)
 {
     size_t shared = a->key_bytes < b->key_bytes ? a->key_bytes : b->key_bytes;
     int order;
 
     if (a->hash != b->hash)
         return a->hash < b->hash ? -1 : 1;
-    order = memcmp(ff_slot_key(a, a_heap), ff_slot_key(b, b_heap), shared);
+    order = memcmp(ff_slot_key(a, heap), ff_slot_key(b, heap), shared);
     if (order != 0)
         return order;
     return (a->key_bytes > b->key_bytes) - (a->key_bytes < b->key_bytes);
 }
 
-/* The table's memory holds all of this already, so the sum stays far below SIZE_MAX. */
-size_t ff_partial_bytes(const struct ff_table *table)
+/* Puts a slot where it belongs among those of its cluster. */
+static int collect(struct writer *writer, const struct ff_slot *slot)
 {
-    size_t bytes =
-        sizeof(struct ff_partial) + table->used * sizeof(struct ff_slot) + table->heap_used;
+    size_t place = writer->cluster_used;
 
-    return (bytes + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
+    if (place == writer->cluster_size) {
+        size_t size = place > 0 ? place * 2 : 64;
+        void *grown = realloc(writer->cluster, size * sizeof(const struct ff_slot *));
+
+        if (grown == NULL)
+            return FORKFOLD_E_MEMORY;
+        writer->cluster = grown;
+        writer->cluster_size = size;
+    }
+    for (; place > 0 && compare_slots(slot, writer->cluster[place - 1], writer->table->heap) < 0;
+         place--)
+        writer->cluster[place] = writer->cluster[place - 1];
+    writer->cluster[place] = slot;
+    writer->cluster_used++;
+    return 0;
 }
 
-/* Appends a slot to count ordered ones; those behind its place move up. */
-static void insert_slot(struct ff_slot *slots, size_t count, const struct ff_slot *slot,
-                        const char *heap)
+/* All cells up to the given one begin at the next record, but those that have begun. */
+static void begin_cells(struct writer *writer, uint64_t last)
 {
-    while (count > 0 && compare_slots(slot, heap, &slots[count - 1], heap) < 0) {
-        slots[count] = slots[count - 1];
-        count--;
+    for (; writer->cells_used <= last; writer->cells_used++)
+        writer->cells[writer->cells_used] = (struct ff_partial_cell){
+            .offset = (uint64_t)(writer->next - writer->records), .number = writer->count};
+}
+
+static void write_cluster(struct writer *writer)
+{
+    for (size_t i = 0; i < writer->cluster_used; i++) {
+        const struct ff_slot *slot = writer->cluster[i];
+
+        begin_cells(writer, cell_of(slot->hash, (unsigned)writer->partial->cell_bits));
+        writer->next = ff_record_put(writer->next, ff_slot_key(slot, writer->table->heap),
+                                     slot->key_bytes, slot->count);
+        writer->count++;
     }
-    slots[count] = *slot;
+    writer->cluster_used = 0;
+}
+
+/* Long keys lie in the heap as they came, all over it: they are fetched while others are written. */
+static void fetch_key_ahead(const struct ff_table *table, size_t i)
+{
+    const struct ff_slot *slot = &table->slots[i + SLOTS_AHEAD];
+
+    if (i + SLOTS_AHEAD < table->slot_count && slot->key_bytes > FF_KEY_INLINE)
+        __builtin_prefetch(ff_slot_key(slot, table->heap));
 }
 
 /*
- * Writes the table's slots in order, their offsets still those of the table.
- *
  * A key lies between its home and the next empty slot, so it is out of order
  * with keys of its own cluster only, and a cluster is a few slots long: the
  * insertion sort takes linear time in all.  The cluster at the end of the
  * array may go on at its start; its keys there are told by a home behind their
  * slot, and come last.
  */
-static void write_slots(struct ff_slot *to, const struct ff_table *table)
+static int write_records(struct writer *writer)
 {
-    size_t count = 0;
+    const struct ff_table *table = writer->table;
+    int code = 0;
 
-    for (size_t i = 0; i < table->slot_count; i++) {
+    for (size_t i = 0; i < table->slot_count && code == 0; i++) {
         const struct ff_slot *slot = &table->slots[i];
 
-        if (slot->count != 0 && ff_slot_home(slot->hash, table->slot_count) <= i)
-            insert_slot(to, count++, slot, table->heap);
+        fetch_key_ahead(table, i);
+        if (slot->count == 0)
+            write_cluster(writer);
+        else if (ff_slot_home(slot->hash, table->slot_count) <= i)
+            code = collect(writer, slot);
     }
-    for (size_t i = 0; count < table->used; i++) {
+    for (size_t i = 0; i < table->slot_count && table->slots[i].count != 0 && code == 0; i++) {
         const struct ff_slot *slot = &table->slots[i];
 
         if (ff_slot_home(slot->hash, table->slot_count) > i)
-            insert_slot(to, count++, slot, table->heap);
+            code = collect(writer, slot);
     }
+    if (code == 0)
+        write_cluster(writer);
+    return code;
 }
 
-void ff_partial_write(struct ff_partial *to, const struct ff_table *table)
+int ff_partial_write(struct ff_partial *to, const struct ff_table *table)
 {
-    struct ff_slot *slots = (struct ff_slot *)(to + 1);
-    char *heap = (char *)(slots + table->used);
-    size_t offset = 0;
+    unsigned cell_bits = cell_bits_for(table->used);
+    struct writer writer = {.partial = to, .table = table};
+    int code;
 
-    *to = (struct ff_partial){
-        .magic = FF_PARTIAL_MAGIC,
-        .bytes = ff_partial_bytes(table),
-        .entry_count = table->used,
-        .heap_bytes = table->heap_used,
-        .total = table->total,
-    };
-    write_slots(slots, table);
-    for (size_t i = 0; i < table->used; i++) {
-        if (slots[i].key_bytes <= FF_KEY_INLINE)
-            continue;
-        memcpy(heap + offset, table->heap + slots[i].key.far.heap_offset, slots[i].key_bytes);
-        slots[i].key.far.heap_offset = offset;
-        offset += slots[i].key_bytes;
-    }
+    *to = (struct ff_partial){.magic = FF_PARTIAL_MAGIC,
+                              .entry_count = table->used,
+                              .total = table->total,
+                              .cell_bits = cell_bits};
+    writer.cells = (struct ff_partial_cell *)(to + 1);
+    writer.records = writer.next = (unsigned char *)ff_partial_records(to);
+    code = write_records(&writer);
+    free(writer.cluster);
+    if (code < 0)
+        return code;
+    begin_cells(&writer, UINT64_C(1) << cell_bits);
+    to->record_bytes = (uint64_t)(writer.next - writer.records);
+    to->bytes = bytes_with(to->record_bytes, cell_bits);
     /* The bytes of a partial depend on its keys and sums alone. */
-    memset(heap + offset, 0, (size_t)((char *)to + to->bytes - (heap + offset)));
+    memset(writer.next, 0, (size_t)((unsigned char *)to + to->bytes - writer.next));
+    return 0;
 }
+
+/* ---- Checking ------------------------------------------------------------ */
 
 /* Whether the parts that the header names fill exactly the bytes it claims, within room. */
 static bool sizes_are_sound(const struct ff_partial *header, size_t room)
 {
     uint64_t left = header->bytes;
+    size_t cells;
 
     if (header->bytes < sizeof(*header) || header->bytes > room || header->bytes % ALIGNMENT != 0)
         return false;
-    left -= sizeof(*header);
-    if (header->entry_count > left / sizeof(struct ff_slot))
+    if (header->cell_bits != cell_bits_for(header->entry_count))
         return false;
-    left -= header->entry_count * sizeof(struct ff_slot);
-    return header->heap_bytes <= left && left - header->heap_bytes < ALIGNMENT;
+    left -= sizeof(*header);
+    cells = cells_bytes((unsigned)header->cell_bits);
+    if (cells > left || header->record_bytes > left - cells)
+        return false;
+    return header->bytes == bytes_with(header->record_bytes, (unsigned)header->cell_bits);
 }
 
-/* Whether the key lies where the keys before it end, and its slot is filled as a writer fills it. */
-static bool key_is_sound(const struct ff_slot *slot, const char *heap, uint64_t heap_bytes,
-                         uint64_t offset)
+/* Whether the cells that have not been looked at, up to the given one, begin at a place. */
+static bool cells_begin(const struct ff_partial *partial, uint64_t *looked_at, uint64_t last,
+                        uint64_t offset, uint64_t number)
 {
-    static const char zeros[FF_KEY_INLINE];
+    for (; *looked_at <= last; ++*looked_at) {
+        const struct ff_partial_cell *cell = &cells_of(partial)[*looked_at];
 
-    if (slot->key_bytes <= FF_KEY_INLINE)
-        return memcmp(slot->key.inline_key + slot->key_bytes, zeros,
-                      FF_KEY_INLINE - slot->key_bytes) == 0;
-    return slot->key.far.heap_offset == offset && slot->key_bytes <= heap_bytes - offset &&
-           slot->key.far.prefix == ff_key_prefix(heap + offset, slot->key_bytes);
+        if (cell->offset != offset || cell->number != number)
+            return false;
+    }
+    return true;
+}
+
+static bool is_zero(const unsigned char *bytes, const unsigned char *end)
+{
+    while (bytes < end)
+        if (*bytes++ != 0)
+            return false;
+    return true;
+}
+
+static bool records_are_sound(const struct ff_partial *partial)
+{
+    const unsigned char *records = ff_partial_records(partial);
+    const unsigned char *end = records + partial->record_bytes;
+    const unsigned char *next = records;
+    unsigned cell_bits = (unsigned)partial->cell_bits;
+    struct ff_entry last = {0};
+    uint64_t last_hash = 0;
+    uint64_t total = 0;
+    uint64_t cells = 0;
+
+    for (uint64_t i = 0; i < partial->entry_count; i++) {
+        uint64_t offset = (uint64_t)(next - records);
+        struct ff_entry entry;
+        uint32_t hash;
+
+        next = ff_record_take(next, end, &entry);
+        if (next == NULL || __builtin_add_overflow(total, entry.count, &total))
+            return false;
+        hash = ff_record_hash(&entry);
+        if (i > 0 && (hash < last_hash ||
+                      (hash == last_hash && ff_entry_compare(&last, &entry, FF_BY_KEY) >= 0)))
+            return false;
+        if (!cells_begin(partial, &cells, cell_of(hash, cell_bits), offset, i))
+            return false;
+        last = entry;
+        last_hash = hash;
+    }
+    return next == end && total == partial->total &&
+           cells_begin(partial, &cells, UINT64_C(1) << cell_bits, partial->record_bytes,
+                       partial->entry_count) &&
+           is_zero(end, (const unsigned char *)partial + partial->bytes);
 }
 
 bool ff_partial_is_sound(const struct ff_partial *partial, size_t room)
 {
-    const struct ff_slot *slots;
-    const char *heap;
-    uint64_t offset = 0;
-    uint64_t total = 0;
-
     if ((uintptr_t)partial % alignof(struct ff_partial) != 0 || room < sizeof(*partial))
         return false;
     if (partial->magic != FF_PARTIAL_MAGIC || !sizes_are_sound(partial, room))
         return false;
-    if ((partial->reserved[0] | partial->reserved[1] | partial->reserved[2]) != 0)
+    if ((partial->reserved[0] | partial->reserved[1]) != 0)
         return false;
+    return records_are_sound(partial);
+}
 
-    slots = ff_partial_slots(partial);
-    heap = ff_partial_heap(partial);
+/* ---- Reading ------------------------------------------------------------- */
+
+struct ff_partial_place ff_partial_find(const struct ff_partial *partial, uint64_t hash)
+{
+    const struct ff_partial_cell *cell =
+        &cells_of(partial)[cell_of(hash, (unsigned)partial->cell_bits)];
+    struct ff_partial_place place = {.record = ff_partial_records(partial) + cell->offset,
+                                     .number = cell->number};
+
+    while (place.number < partial->entry_count) {
+        struct ff_entry entry;
+        const unsigned char *next = ff_record_get(place.record, &entry);
+
+        if (ff_record_hash(&entry) >= hash)
+            break;
+        place.record = next;
+        place.number++;
+    }
+    return place;
+}
+
+/* How many of the keys the table lacks. */
+static size_t count_missing(const struct ff_partial *partial, const struct ff_table *table)
+{
+    const unsigned char *next = ff_partial_records(partial);
+    size_t missing = 0;
+
     for (uint64_t i = 0; i < partial->entry_count; i++) {
-        if (slots[i].count == 0 || __builtin_add_overflow(total, slots[i].count, &total))
-            return false;
-        if (!key_is_sound(&slots[i], heap, partial->heap_bytes, offset))
-            return false;
-        if (slots[i].key_bytes > FF_KEY_INLINE)
-            offset += slots[i].key_bytes;
-        if (i > 0 && compare_slots(&slots[i - 1], heap, &slots[i], heap) >= 0)
-            return false;
+        struct ff_entry entry;
+
+        next = ff_record_get(next, &entry);
+        missing += ff_table_get(table, entry.key, entry.key_bytes) == 0;
     }
-    return offset == partial->heap_bytes && total == partial->total;
+    return missing;
 }
 
-const struct ff_slot *ff_partial_slots(const struct ff_partial *partial)
+/* Keys come in hash order, so there has to be room for all: see ff_table_reserve. */
+static int reserve(const struct ff_partial *partial, struct ff_table *into)
 {
-    return (const struct ff_slot *)(partial + 1);
-}
+    size_t used;
+    int code;
 
-const char *ff_partial_heap(const struct ff_partial *partial)
-{
-    return (const char *)(ff_partial_slots(partial) + partial->entry_count);
-}
-
-size_t ff_partial_lower_bound(const struct ff_partial *partial, uint64_t hash)
-{
-    const struct ff_slot *slots = ff_partial_slots(partial);
-    size_t low = 0;
-    size_t high = partial->entry_count;
-
-    while (low < high) {
-        size_t middle = low + (high - low) / 2;
-
-        if (slots[middle].hash < hash)
-            low = middle + 1;
-        else
-            high = middle;
-    }
-    return low;
+    do {
+        used = into->used;
+        code = ff_table_reserve(into, used + count_missing(partial, into));
+        /* Emptied to make room, it lacks more of them. */
+    } while (code == 0 && into->used < used);
+    return code;
 }
 
 int ff_partial_add_to(const struct ff_partial *partial, struct ff_table *into)
 {
-    return ff_table_add_slots(into, ff_partial_slots(partial), partial->entry_count,
-                              ff_partial_heap(partial));
+    const unsigned char *next = ff_partial_records(partial);
+    int code = reserve(partial, into);
+
+    for (uint64_t i = 0; i < partial->entry_count && code == 0; i++) {
+        struct ff_entry entry;
+
+        next = ff_record_get(next, &entry);
+        code = ff_table_add(into, entry.key, entry.key_bytes, entry.count);
+    }
+    return code;
 }

@@ -9,6 +9,7 @@
 
 #include <forkfold/error.h>
 
+#include "flow/short_number.h"
 #include "platform/checksum.h"
 
 #define HEADER_MAGIC UINT64_C(0x31746c6f46444c46) /* "FLDFolt1" in memory */
@@ -102,23 +103,20 @@ static void put_bytes(struct ff_byte_buffer *buffer, const void *bytes, size_t c
 
 static void put_number(struct ff_byte_buffer *buffer, uint64_t number)
 {
-    for (; number >= 0x80; number >>= 7)
-        buffer->bytes[buffer->used++] = (unsigned char)(number | 0x80);
-    buffer->bytes[buffer->used++] = (unsigned char)number;
+    unsigned char *next = buffer->bytes + buffer->used;
+
+    buffer->used += (size_t)(ff_short_number_put(next, number) - next);
 }
 
 /* False when the bytes up to end hold no number. */
 static bool take_number(const unsigned char *bytes, size_t *position, size_t end, uint64_t *number)
 {
-    *number = 0;
-    for (unsigned shift = 0; *position < end && shift < 64; shift += 7) {
-        unsigned char byte = bytes[(*position)++];
+    const unsigned char *behind = ff_short_number_take(bytes + *position, bytes + end, number);
 
-        *number |= (uint64_t)(byte & 0x7f) << shift;
-        if (byte < 0x80)
-            return shift < 63 || byte <= 1;
-    }
-    return false;
+    if (behind == NULL)
+        return false;
+    *position = (size_t)(behind - bytes);
+    return true;
 }
 
 /* ---- Writing ------------------------------------------------------------- */

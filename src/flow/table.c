@@ -12,8 +12,8 @@
 
 enum { SLOT_COUNT_MIN = 64, HEAP_BYTES_MIN = 4096 };
 
-/* From so many slots on, 4 MiB, they lie in huge pages. */
-enum { SLOT_COUNT_HUGE = 1 << 17 };
+/* From so many slots on, 4 MiB, they lie in huge pages; so many, 2 MiB, fill one. */
+enum { SLOT_COUNT_HUGE = 1 << 17, SLOTS_PER_PAGE = 1 << 16 };
 
 static_assert(sizeof(struct ff_slot) == 32, "a slot is half a cache line");
 
@@ -81,10 +81,21 @@ uint64_t ff_key_hash(const void *key, size_t key_bytes)
     return (uint64_t)ff_short_hash(words[0], words[1], (uint32_t)key_bytes) << 32;
 }
 
-/* Five eighths: short clusters, so that the walk in partial.c needs local sorting only. */
+/* Short clusters, so that the walk in partial.c needs local sorting only. */
 static size_t key_capacity(size_t slot_count)
 {
-    return slot_count / 8 * 5;
+    return slot_count / 16 * 11;
+}
+
+/*
+ * The next larger number of slots.  Small tables are doubled; of large ones, whose memory counts, a
+ * half or a third is added: powers of two and their threes halves.
+ */
+static uint64_t next_slot_count(uint64_t slot_count)
+{
+    if (slot_count < SLOT_COUNT_HUGE)
+        return slot_count * 2;
+    return (slot_count & (slot_count - 1)) == 0 ? slot_count / 2 * 3 : slot_count / 3 * 4;
 }
 
 /* Two loads that may overlap cover every length; a call of memcmp would cost more than they do. */
@@ -129,12 +140,11 @@ static bool slot_holds(const struct ff_slot *slot, const char *heap, uint32_t ha
 static struct ff_slot *find_slot(const struct ff_table *table, uint32_t hash, const char *key,
                                  size_t key_bytes)
 {
-    size_t mask = table->slot_count - 1;
     size_t i = ff_slot_home(hash, table->slot_count);
 
     while (table->slots[i].count != 0 &&
            !slot_holds(&table->slots[i], table->heap, hash, key, key_bytes))
-        i = (i + 1) & mask;
+        i = i + 1 < table->slot_count ? i + 1 : 0;
     return &table->slots[i];
 }
 
@@ -143,7 +153,7 @@ static struct ff_slot *find_empty(struct ff_slot *slots, size_t slot_count, uint
     size_t i = ff_slot_home(hash, slot_count);
 
     while (slots[i].count != 0)
-        i = (i + 1) & (slot_count - 1);
+        i = i + 1 < slot_count ? i + 1 : 0;
     return &slots[i];
 }
 
@@ -153,7 +163,7 @@ static size_t slots_for(const struct ff_table *table, size_t key_count)
     uint64_t slot_count = table->slot_count > 0 ? table->slot_count : SLOT_COUNT_MIN;
 
     while (slot_count <= FF_SLOT_COUNT_MAX && key_capacity(slot_count) < key_count)
-        slot_count *= 2;
+        slot_count = next_slot_count(slot_count);
     return slot_count <= FF_SLOT_COUNT_MAX ? slot_count : 0;
 }
 
@@ -174,16 +184,41 @@ static size_t heap_for(const struct ff_table *table, size_t more_bytes)
     return size;
 }
 
-/* Moves the keys whose counts lie within bounds to the new slots. */
-static void rehash(const struct ff_table *table, struct ff_slot *slots, size_t slot_count,
-                   uint64_t least, uint64_t most)
+/* Moves the keys of some slots whose counts lie within bounds to the new slots. */
+static void rehash(const struct ff_slot *from, size_t count, struct ff_table *to, uint64_t least,
+                   uint64_t most)
 {
-    for (size_t i = 0; i < table->slot_count; i++) {
-        const struct ff_slot *slot = &table->slots[i];
-
-        if (slot->count >= least && slot->count <= most)
-            *find_empty(slots, slot_count, slot->hash) = *slot;
+    for (size_t i = 0; i < count; i++) {
+        if (from[i].count >= least && from[i].count <= most)
+            *find_empty(to->slots, to->slot_count, from[i].hash) = from[i];
     }
+}
+
+/*
+ * Moves all keys to new slots and frees the old ones, from the last to the first and a huge page at
+ * a time: keys keep their order, so the new slots are filled from the end too, with memory that the
+ * old ones have just given back.
+ */
+static void move_slots(struct ff_table *table, struct ff_slot *slots, size_t slot_count)
+{
+    struct ff_table to = {.slots = slots, .slot_count = slot_count};
+    /* Frequent keys first, so that they lie where their search begins. */
+    uint64_t frequent = table->used > 0 ? table->total / table->used * 2 + 1 : 1;
+    size_t left = table->slot_count;
+
+    while (left > 0) {
+        size_t kept = left > SLOTS_PER_PAGE ? left - SLOTS_PER_PAGE : 0;
+
+        rehash(table->slots + kept, left - kept, &to, frequent, UINT64_MAX);
+        rehash(table->slots + kept, left - kept, &to, 1, frequent - 1);
+        if (table->slot_count >= SLOT_COUNT_HUGE)
+            ff_map_release(table->slots + kept, (left - kept) * sizeof(*table->slots));
+        left = kept;
+    }
+    if (table->slot_count < SLOT_COUNT_HUGE)
+        free(table->slots);
+    table->slots = slots;
+    table->slot_count = slot_count;
 }
 
 static int grow_slots(struct ff_table *table, size_t slot_count)
@@ -195,14 +230,7 @@ static int grow_slots(struct ff_table *table, size_t slot_count)
     slots = new_slots(slot_count);
     if (!slots)
         return FORKFOLD_E_MEMORY;
-    /* Frequent keys first, so that they lie where their search begins. */
-    uint64_t frequent = table->used > 0 ? table->total / table->used * 2 + 1 : 1;
-
-    rehash(table, slots, slot_count, frequent, UINT64_MAX);
-    rehash(table, slots, slot_count, 1, frequent - 1);
-    free_slots(table->slots, table->slot_count);
-    table->slots = slots;
-    table->slot_count = slot_count;
+    move_slots(table, slots, slot_count);
     return 0;
 }
 
@@ -415,67 +443,56 @@ int ff_table_add_keys(struct ff_table *table, const struct ff_key *keys, size_t 
     return 0;
 }
 
-/* How many of the slots hold a key that the table lacks. */
-static size_t count_missing(const struct ff_table *table, const struct ff_slot *slots,
-                            size_t slot_count, const char *heap)
+/* How many keys the table lacks of another. */
+static size_t count_missing(const struct ff_table *table, const struct ff_table *other)
 {
     size_t missing = 0;
 
-    for (size_t i = 0; i < slot_count; i++) {
-        const struct ff_slot *slot = &slots[i];
+    for (size_t i = 0; i < other->slot_count; i++) {
+        const struct ff_slot *slot = &other->slots[i];
 
         if (slot->count == 0)
             continue;
         if (table->slot_count == 0 ||
-            find_slot(table, slot->hash, ff_slot_key(slot, heap), slot->key_bytes)->count == 0)
+            find_slot(table, slot->hash, ff_slot_key(slot, other->heap), slot->key_bytes)->count ==
+                0)
             missing++;
     }
     return missing;
 }
 
 /*
- * Room for those of the slots that the table lacks.  Counting them costs one sequential pass, and
+ * Room for the keys that the table lacks of another.  Counting them costs one sequential pass, and
  * only when the table may have to grow; room for the sum of both would often be twice what is needed.
  */
-static int make_room_for_slots(struct ff_table *table, const struct ff_slot *slots,
-                               size_t slot_count, const char *heap)
+static int make_room_for(struct ff_table *table, const struct ff_table *other)
 {
     size_t used;
     int code;
 
     do {
-        if (slot_count <= key_capacity(table->slot_count) - table->used)
+        if (other->used <= key_capacity(table->slot_count) - table->used)
             return 0;
         used = table->used;
-        code = make_room(table, count_missing(table, slots, slot_count, heap), 0);
+        code = make_room(table, count_missing(table, other), 0);
         /* Emptied to make room, it lacks more of them. */
     } while (code == 0 && table->used < used);
     return code;
 }
 
-int ff_table_add_slots(struct ff_table *into, const struct ff_slot *slots, size_t slot_count,
-                       const char *heap)
-{
-    /* The slots come in hash order: see ff_table_reserve. */
-    int code = make_room_for_slots(into, slots, slot_count, heap);
-
-    if (code < 0)
-        return code;
-    for (size_t i = 0; i < slot_count; i++) {
-        const struct ff_slot *slot = &slots[i];
-
-        if (slot->count == 0)
-            continue;
-        code = add_hashed(into, slot->hash, ff_slot_key(slot, heap), slot->key_bytes, slot->count);
-        if (code < 0)
-            return code;
-    }
-    return 0;
-}
-
 int ff_table_merge(struct ff_table *into, const struct ff_table *from)
 {
-    return ff_table_add_slots(into, from->slots, from->slot_count, from->heap);
+    /* The slots come in hash order: see ff_table_reserve. */
+    int code = make_room_for(into, from);
+
+    for (size_t i = 0; i < from->slot_count && code == 0; i++) {
+        const struct ff_slot *slot = &from->slots[i];
+
+        if (slot->count > 0)
+            code = add_hashed(into, slot->hash, ff_slot_key(slot, from->heap), slot->key_bytes,
+                              slot->count);
+    }
+    return code;
 }
 
 uint64_t ff_table_get(const struct ff_table *table, const void *key, size_t key_bytes)

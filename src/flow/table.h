@@ -58,7 +58,7 @@ struct ff_budget {
 
 struct ff_table {
     struct ff_budget *budget; /* borrowed; NULL = none */
-    struct ff_slot *slots;    /* slot_count of them, a power of two; NULL while empty */
+    struct ff_slot *slots;    /* slot_count of them; NULL while empty */
     size_t slot_count;
     size_t used;    /* slots that hold a key */
     uint64_t total; /* sum of all counts */
@@ -174,20 +174,17 @@ int ff_table_add(struct ff_table *table, const void *key, size_t key_bytes, uint
 /* Where searches in a table begin, until it grows: for loops. */
 struct ff_homes {
     struct ff_slot *slots;
-    unsigned shift;
+    size_t slot_count;
 };
 
-/* The table has slots. */
 static inline struct ff_homes ff_table_homes(const struct ff_table *table)
 {
-    return (struct ff_homes){.slots = table->slots,
-                             .shift = 32 - (unsigned)__builtin_ctzll(table->slot_count)};
+    return (struct ff_homes){.slots = table->slots, .slot_count = table->slot_count};
 }
 
-/* The same slot as ff_slot_home's. */
 static inline struct ff_slot *ff_home_of(struct ff_homes homes, uint32_t hash)
 {
-    return &homes.slots[(uint64_t)hash >> homes.shift];
+    return &homes.slots[ff_slot_home(hash, homes.slot_count)];
 }
 
 /*
@@ -196,14 +193,8 @@ static inline struct ff_slot *ff_home_of(struct ff_homes homes, uint32_t hash)
  */
 int ff_table_add_keys(struct ff_table *table, const struct ff_key *keys, size_t count);
 
-/*
- * Adds the sums of slot_count slots, empty ones allowed, whose long keys lie in heap.
- * 0, FORKFOLD_E_MEMORY or FORKFOLD_E_LIMIT; then into may hold a part.
- */
-int ff_table_add_slots(struct ff_table *into, const struct ff_slot *slots, size_t slot_count,
-                       const char *heap);
-
-/* Adds every sum of from to into.  Fails as ff_table_add_slots does. */
+/* Adds every sum of from to into.  0, FORKFOLD_E_MEMORY or FORKFOLD_E_LIMIT; then into may hold a
+ * part. */
 int ff_table_merge(struct ff_table *into, const struct ff_table *from);
 
 /* The sum of a key, 0 if it is not there. */

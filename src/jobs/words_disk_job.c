@@ -7,6 +7,8 @@
 #include "flow/merge.h"
 #include "jobs/words_disk.h"
 
+#include "flow/record.h"
+
 /* A range is ranked in parts that memory holds; of less than this they would be too many. */
 enum { RANK_BYTES_MIN = 64 * 1024 };
 
@@ -47,14 +49,14 @@ static int write_sorted(struct disk_state *state, const struct ff_entry *entries
 
 static int gather(struct disk_state *state, const struct ff_partial *partial)
 {
-    const struct ff_slot *slots = ff_partial_slots(partial);
+    const unsigned char *next = ff_partial_records(partial);
     struct ff_entry *entries = malloc((partial->entry_count + 1) * sizeof(*entries));
     int code;
 
     if (entries == NULL)
         return FORKFOLD_E_MEMORY;
     for (uint64_t i = 0; i < partial->entry_count; i++)
-        entries[i] = ff_entry_of(&slots[i], ff_partial_heap(partial));
+        next = ff_record_get(next, &entries[i]);
     ff_entries_sort(entries, partial->entry_count, FF_BY_KEY);
     code = write_sorted(state, entries, partial->entry_count, FF_BY_KEY);
     free(entries);

@@ -284,18 +284,28 @@ static int choose(struct ff_counting *counting, const bool *failed_groups, struc
     return check_decisions(counting, failed_groups);
 }
 
-static uint64_t count_entries(const struct chosen *chosen)
+static uint64_t sum_of(const struct chosen *chosen, uint64_t (*of)(const struct ff_partial *))
 {
-    uint64_t entries = 0;
+    uint64_t sum = 0;
 
     for (size_t i = 0; i < chosen->partial_count; i++)
-        entries += chosen->partials[i]->entry_count;
-    return entries;
+        sum += of(chosen->partials[i]);
+    return sum;
+}
+
+static uint64_t entries_of(const struct ff_partial *partial)
+{
+    return partial->entry_count;
+}
+
+static uint64_t bytes_of(const struct ff_partial *partial)
+{
+    return partial->bytes;
 }
 
 static unsigned ranges_for(const struct ff_counting *counting, const struct chosen *chosen)
 {
-    uint64_t entries = count_entries(chosen) / ENTRIES_PER_RANGE;
+    uint64_t entries = sum_of(chosen, entries_of) / ENTRIES_PER_RANGE;
     uint64_t most = (uint64_t)counting->pool->layout.workers * RANGES_PER_WORKER;
 
     if (entries == 0)
@@ -316,11 +326,11 @@ static int check_partials(struct ff_counting *counting, const struct chosen *cho
 
 static bool is_run_inside(const struct ff_area *output, const struct ff_run *run)
 {
-    uintptr_t start = (uintptr_t)run->entries;
+    uintptr_t start = (uintptr_t)run->records;
     uintptr_t base = (uintptr_t)output->base;
 
     return start >= base && start - base <= output->bytes &&
-           run->count <= (output->bytes - (start - base)) / sizeof(struct ff_entry);
+           run->bytes <= output->bytes - (start - base) && run->count <= run->bytes;
 }
 
 static int take_runs(struct ff_counting *counting, unsigned slot, unsigned range_count)
@@ -383,8 +393,7 @@ static int fold_in_memory(struct ff_counting *counting, const struct chosen *cho
 static bool fits_in_memory(const struct ff_counting *counting, const struct chosen *chosen)
 {
     return chosen->spilled_count == 0 &&
-           count_entries(chosen) <
-               counting->pool->layout.segments[0].output.bytes / sizeof(struct ff_entry);
+           sum_of(chosen, bytes_of) < counting->pool->layout.segments[0].output.bytes;
 }
 
 static int fold(struct ff_counting *counting, const bool *failed_groups)

@@ -9,12 +9,22 @@
 struct fold_state {
     struct ff_worker *worker;
     const struct ff_fold_context *context;
+    struct ff_fold fold;
     struct ff_fold_seal *done; /* room for every range */
 };
 
 static size_t seal_bytes(uint64_t count)
 {
     return sizeof(struct ff_fold_seal) + count * sizeof(((struct ff_fold_seal *)NULL)->folded[0]);
+}
+
+static void fold_detach(void *pointer)
+{
+    struct fold_state *state = pointer;
+
+    ff_fold_close(&state->fold);
+    free(state->done);
+    free(state);
 }
 
 static int fold_attach(struct ff_worker *worker, const void *context, void **result)
@@ -26,47 +36,38 @@ static int fold_attach(struct ff_worker *worker, const void *context, void **res
     state->worker = worker;
     state->context = context;
     state->done = calloc(1, seal_bytes(state->context->range_count));
-    if (state->done == NULL) {
-        free(state);
+    if (state->done == NULL ||
+        ff_fold_open(&state->fold, state->context->partials, state->context->partial_count) < 0) {
+        fold_detach(state);
         return FORKFOLD_E_MEMORY;
     }
     *result = state;
     return 0;
 }
 
-static void fold_detach(void *pointer)
-{
-    struct fold_state *state = pointer;
-
-    free(state->done);
-    free(state);
-}
-
 static int fold_run(void *pointer, uint64_t item, struct ff_item_failure *failure)
 {
     struct fold_state *state = pointer;
-    const struct ff_fold_context *context = state->context;
     unsigned range = (unsigned)item;
-    size_t bound =
-        ff_fold_range_bound(context->partials, context->partial_count, range, context->range_count);
-    struct ff_entry *entries = ff_worker_output(state->worker, bound * sizeof(*entries));
-    size_t count;
+    unsigned range_count = state->context->range_count;
+    unsigned char *out =
+        ff_worker_output(state->worker, ff_fold_range_bound(&state->fold, range, range_count));
+    struct ff_run run;
 
     (void)failure;
-    if (entries == NULL) {
+    if (out == NULL) {
         ff_worker_explain(state->worker, "the result does not fit the region; raise the limit of "
                                          "address space (ulimit -v)");
         return FORKFOLD_E_LIMIT;
     }
-    int code = ff_fold_range(context->partials, context->partial_count, range, context->range_count,
-                             entries, &count);
+    int code = ff_fold_range(&state->fold, range, range_count, out, &run);
 
     if (code < 0)
         return code;
     uint64_t next = state->done->count++;
 
     state->done->folded[next].range = item;
-    state->done->folded[next].run = (struct ff_run){.entries = entries, .count = count};
+    state->done->folded[next].run = run;
     return FF_ITEM_DONE;
 }
 

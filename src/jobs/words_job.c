@@ -592,26 +592,36 @@ static bool append(size_t capacity, size_t *used, size_t bytes, uint64_t *offset
     return true;
 }
 
-static bool append_tally(char *payload, size_t capacity, size_t *used, const struct ff_tally *tally,
-                         struct ff_words_part *part)
+/* 0, FORKFOLD_E_MEMORY, or FORKFOLD_E_LIMIT when there is no room. */
+static int append_tally(char *payload, size_t capacity, size_t *used, const struct ff_tally *tally,
+                        struct ff_words_part *part)
 {
     size_t spilled_bytes = tally->spilled.count * sizeof(*tally->spilled.items);
+    size_t start = *used;
+    struct ff_partial *partial;
+    int code;
 
-    if (!append(capacity, used, ff_partial_bytes(&tally->counts), &part->offset) ||
-        !append(capacity, used, spilled_bytes, &part->spilled_offset))
-        return false;
-    ff_partial_write((struct ff_partial *)(payload + part->offset), &tally->counts);
+    if (!append(capacity, used, ff_partial_bound(&tally->counts), &part->offset))
+        return FORKFOLD_E_LIMIT;
+    partial = (struct ff_partial *)(payload + part->offset);
+    code = ff_partial_write(partial, &tally->counts);
+    if (code < 0)
+        return code;
+    *used = start + partial->bytes;
+    if (!append(capacity, used, spilled_bytes, &part->spilled_offset))
+        return FORKFOLD_E_LIMIT;
     if (spilled_bytes > 0)
         memcpy(payload + part->spilled_offset, tally->spilled.items, spilled_bytes);
     part->spilled_count = tally->spilled.count;
-    return true;
+    return 0;
 }
 
-/* FORKFOLD_E_LIMIT when it needs more room than there is. */
+/* FORKFOLD_E_LIMIT when it needs more room than there is, or FORKFOLD_E_MEMORY. */
 static int lay_out_seal(struct words_state *state, void *payload, size_t capacity, size_t *bytes)
 {
     struct ff_words_seal *seal = payload;
     uint64_t start;
+    int code;
 
     *bytes = 0;
     if (!append(capacity, bytes, sizeof(*seal) + (state->open_count + 1) * sizeof(seal->parts[0]),
@@ -619,14 +629,12 @@ static int lay_out_seal(struct words_state *state, void *payload, size_t capacit
         return FORKFOLD_E_LIMIT;
     seal->part_count = state->open_count + 1;
     seal->parts[0] = (struct ff_words_part){.group = FF_GROUP_NONE};
-    if (!append_tally(payload, capacity, bytes, &state->whole, &seal->parts[0]))
-        return FORKFOLD_E_LIMIT;
-    for (size_t i = 0; i < state->open_count; i++) {
+    code = append_tally(payload, capacity, bytes, &state->whole, &seal->parts[0]);
+    for (size_t i = 0; i < state->open_count && code == 0; i++) {
         seal->parts[i + 1] = (struct ff_words_part){.group = state->open[i].group};
-        if (!append_tally(payload, capacity, bytes, &state->open[i].tally, &seal->parts[i + 1]))
-            return FORKFOLD_E_LIMIT;
+        code = append_tally(payload, capacity, bytes, &state->open[i].tally, &seal->parts[i + 1]);
     }
-    return 0;
+    return code;
 }
 
 static int words_seal(void *pointer, void *payload, size_t capacity, size_t *bytes)

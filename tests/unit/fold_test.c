@@ -14,7 +14,7 @@
 #include "failing_alloc.h"
 #include "flow/fold.h"
 #include "flow/merge.h"
-#include "random_keys.h"
+#include "memory_partials.h"
 
 enum { RANGES_MAX = 64 };
 
@@ -25,7 +25,7 @@ struct input {
 };
 
 struct folded {
-    struct ff_entry *entries[RANGES_MAX];
+    unsigned char *records[RANGES_MAX];
     struct ff_run runs[RANGES_MAX];
     unsigned range_count;
 };
@@ -37,11 +37,7 @@ static const struct ff_partial *const *partials_of(const struct input *input)
 
 static void add_partial(struct input *input, const struct ff_table *table)
 {
-    struct ff_partial *partial = aligned_alloc(64, ff_partial_bytes(table));
-
-    assert_non_null(partial);
-    ff_partial_write(partial, table);
-    input->partials[input->partial_count++] = partial;
+    input->partials[input->partial_count++] = write_partial(table);
 }
 
 static void free_input(struct input *input)
@@ -50,34 +46,80 @@ static void free_input(struct input *input)
         free(input->partials[i]);
 }
 
-static void fold(struct folded *folded, const struct input *input, unsigned range_count)
+/* The bytes of the records whose hash lies in a range, counted one by one. */
+static size_t record_bytes_in(const struct ff_fold *fold, uint64_t range, uint64_t range_count,
+                              size_t *entry_count)
 {
-    size_t bounds = 0;
-    size_t entries = 0;
+    size_t bytes = 0;
+
+    *entry_count = 0;
+    for (size_t p = 0; p < fold->partial_count; p++) {
+        const unsigned char *next = ff_partial_records(fold->partials[p]);
+
+        for (uint64_t i = 0; i < fold->partials[p]->entry_count; i++) {
+            const unsigned char *record = next;
+            struct ff_entry entry;
+            uint64_t hash;
+
+            next = ff_record_get(next, &entry);
+            hash = ff_record_hash(&entry);
+            if (hash < (range << 32) / range_count || hash >= ((range + 1) << 32) / range_count)
+                continue;
+            bytes += (size_t)(next - record);
+            ++*entry_count;
+        }
+    }
+    return bytes;
+}
+
+/* Folds a range into as much memory as the bound says, and keeps the run in as much as it needs. */
+static unsigned char *fold_range(struct ff_fold *fold, unsigned range, unsigned range_count,
+                                 struct ff_run *run)
+{
+    size_t bound = ff_fold_range_bound(fold, range, range_count);
+    unsigned char *out = malloc(bound);
+    unsigned char *kept;
+    size_t entry_count;
+
+    assert_non_null(out);
+    assert_int_equal(bound,
+                     record_bytes_in(fold, range, range_count, &entry_count) + FF_RECORD_SLACK);
+    assert_int_equal(ff_fold_range(fold, range, range_count, out, run), 0);
+    assert_ptr_equal(run->records, out);
+    assert_true(run->bytes <= bound - FF_RECORD_SLACK);
+    assert_true(run->count <= entry_count);
+    /* Each record of one partial is in the run as it is. */
+    if (fold->partial_count == 1)
+        assert_true(run->bytes == bound - FF_RECORD_SLACK && run->count == entry_count);
+    kept = malloc(run->bytes + FF_RECORD_SLACK);
+    assert_non_null(kept);
+    memcpy(kept, out, run->bytes);
+    memset(kept + run->bytes, 0xff, FF_RECORD_SLACK);
+    run->records = kept;
+    free(out);
+    return kept;
+}
+
+static void fold_all(struct folded *folded, const struct input *input, unsigned range_count)
+{
+    struct ff_fold fold;
+    unsigned first = (unsigned)random_below(range_count);
 
     *folded = (struct folded){.range_count = range_count};
-    for (unsigned range = 0; range < range_count; range++) {
-        size_t bound =
-            ff_fold_range_bound(partials_of(input), input->partial_count, range, range_count);
+    assert_int_equal(ff_fold_open(&fold, partials_of(input), input->partial_count), 0);
+    /* One fold does all ranges, beginning anywhere. */
+    for (unsigned i = 0; i < range_count; i++) {
+        unsigned range = (first + i) % range_count;
 
-        folded->entries[range] = malloc((bound + 1) * sizeof(struct ff_entry));
-        assert_non_null(folded->entries[range]);
-        folded->runs[range].entries = folded->entries[range];
-        assert_int_equal(ff_fold_range(partials_of(input), input->partial_count, range, range_count,
-                                       folded->entries[range], &folded->runs[range].count),
-                         0);
-        assert_true(folded->runs[range].count <= bound);
-        bounds += bound;
+        folded->records[range] = fold_range(&fold, range, range_count, &folded->runs[range]);
     }
-    for (size_t i = 0; i < input->partial_count; i++)
-        entries += input->partials[i]->entry_count;
-    assert_int_equal(bounds, entries);
+    ff_fold_close(&fold);
 }
 
 static void free_folded(struct folded *folded)
 {
     for (unsigned range = 0; range < folded->range_count; range++)
-        free(folded->entries[range]);
+        free(folded->records[range]);
 }
 
 /* Most frequent first, then by bytes: written again here, in the plainest way. */
@@ -91,23 +133,36 @@ static int compare_by_sum(const void *a, const void *b)
     return compare_random_keys(left, right);
 }
 
-static void assert_merge_gives(const struct folded *folded, const struct random_key *keys,
-                               size_t count)
+static void assert_next_are(struct ff_merge *merge, const struct random_key *keys, size_t count)
 {
-    struct ff_merge merge;
-    const struct ff_entry *entry;
+    for (size_t i = 0; i < count; i++) {
+        const struct ff_entry *entry = ff_merge_next(merge);
 
-    assert_int_equal(ff_merge_init(&merge, folded->runs, folded->range_count), 0);
-    for (size_t i = 0; i < count && keys[i].sum > 0; i++) {
-        entry = ff_merge_next(&merge);
         assert_non_null(entry);
         assert_int_equal(entry->count, keys[i].sum);
         assert_int_equal(entry->key_bytes, keys[i].length);
         assert_memory_equal(entry->key, keys[i].bytes, keys[i].length);
         assert_int_equal(entry->prefix, ff_key_prefix(keys[i].bytes, keys[i].length));
     }
-    assert_null(ff_merge_next(&merge));
-    assert_null(ff_merge_next(&merge));
+}
+
+/* What the merge gives is the keys that have a sum; of count they come first. */
+static void assert_merge_gives(const struct folded *folded, const struct random_key *keys,
+                               size_t count)
+{
+    struct ff_merge merge;
+    size_t used = 0;
+
+    while (used < count && keys[used].sum > 0)
+        used++;
+    assert_int_equal(ff_merge_init(&merge, folded->runs, folded->range_count), 0);
+    assert_next_are(&merge, keys, random_below(used + 1));
+    for (unsigned turn = 0; turn < 2; turn++) {
+        ff_merge_rewind(&merge);
+        assert_next_are(&merge, keys, used);
+        assert_null(ff_merge_next(&merge));
+        assert_null(ff_merge_next(&merge));
+    }
     ff_merge_free(&merge);
 }
 
@@ -119,7 +174,7 @@ static void assert_fold_gives(struct input *input, struct random_keys *set)
 
     qsort(set->keys, set->count, sizeof(*set->keys), compare_by_sum);
     for (size_t i = 0; i < sizeof(range_counts) / sizeof(*range_counts); i++) {
-        fold(&folded, input, range_counts[i]);
+        fold_all(&folded, input, range_counts[i]);
         assert_merge_gives(&folded, set->keys, set->count);
         free_folded(&folded);
         for (size_t p = input->partial_count; p > 1; p--) {
@@ -167,6 +222,26 @@ static void fold_equals_a_naive_reference_for_any_ranges_and_order(void **state)
     }
 }
 
+/* Gives some keys the first and the last hashes of ranges, so that they are the ends of blocks too. */
+static void replace_by_outermost_keys(struct random_keys *set)
+{
+    size_t next = set->count / 2;
+
+    for (uint64_t range_count = 1; range_count < 8; range_count++)
+        for (uint64_t range = 0; range < range_count; range++)
+            for (uint32_t end = 0; end < 2; end++) {
+                uint32_t hash = (uint32_t)(((range + end) << 32) / range_count - end);
+                struct chosen_key chosen = choose_key(hash, (uint32_t)next);
+                struct random_key *key = &set->keys[next++];
+
+                free(key->bytes);
+                key->bytes = malloc(chosen.length);
+                assert_non_null(key->bytes);
+                memcpy(key->bytes, chosen.words, chosen.length);
+                key->length = chosen.length;
+            }
+}
+
 /* Enough entries for many blocks, and so many partials that each has few in a block. */
 static void many_entries_and_many_partials_fold_alike(void **state)
 {
@@ -174,6 +249,7 @@ static void many_entries_and_many_partials_fold_alike(void **state)
     struct input input = {0};
 
     (void)state;
+    replace_by_outermost_keys(&set);
     deal(&input, &set, 100, 400);
     deal(&input, &set, 2, 30000);
     assert_fold_gives(&input, &set);
@@ -224,7 +300,7 @@ static void nothing_folds_to_nothing(void **state)
     (void)state;
     ff_merge_free(&merge);
     for (unsigned turn = 0; turn < 2; turn++) {
-        fold(&folded, &input, 3);
+        fold_all(&folded, &input, 3);
         assert_merge_gives(&folded, NULL, 0);
         free_folded(&folded);
         add_partial(&input, &table);
@@ -235,106 +311,178 @@ static void nothing_folds_to_nothing(void **state)
     ff_merge_free(&merge);
 }
 
-/* A partial of count 8-byte keys 0, 1, ..., each with its sum and a hash that the test chooses. */
-static struct ff_partial *forge_partial(size_t count, uint64_t sum, uint32_t first_hash,
-                                        uint32_t hash_step)
+/* Sums of 1 to 9 bytes that need one more when 1 is added, and are added to themselves. */
+static void sums_of_every_size_fit_where_their_summands_lay(void **state)
 {
-    size_t bytes = (sizeof(struct ff_partial) + count * sizeof(struct ff_slot) + 63) / 64 * 64;
-    struct ff_partial *partial = aligned_alloc(64, bytes);
-    struct ff_slot *slots = (struct ff_slot *)(partial + 1);
+    static const size_t orders[][3] = {{0, 1, 2}, {2, 0, 1}, {1, 2, 0}};
+    struct random_keys set = {.keys = calloc(9, sizeof(*set.keys)), .count = 9};
+    struct ff_table tables[3] = {{0}};
 
-    assert_non_null(partial);
-    memset(partial, 0, bytes);
-    partial->magic = FF_PARTIAL_MAGIC;
-    partial->bytes = bytes;
-    partial->entry_count = count;
-    partial->total = count * sum;
-    for (size_t i = 0; i < count; i++) {
-        uint64_t key = htobe64(i);
+    (void)state;
+    assert_non_null(set.keys);
+    for (size_t i = 0; i < set.count; i++) {
+        struct random_key *key = &set.keys[i];
+        uint64_t most = (UINT64_C(1) << 7 * (i + 1)) - 1;
 
-        slots[i].count = sum;
-        slots[i].hash = first_hash + (uint32_t)i * hash_step;
-        slots[i].key_bytes = sizeof(key);
-        memcpy(slots[i].key.inline_key, &key, sizeof(key));
+        key->length = i;
+        key->bytes = calloc(1, i + 1);
+        assert_non_null(key->bytes);
+        key->sum = i < 8 ? 2 * most + 1 : most + 1;
+        assert_int_equal(ff_table_add(&tables[0], key->bytes, key->length, most), 0);
+        assert_int_equal(ff_table_add(&tables[1], key->bytes, key->length, 1), 0);
+        if (i < 8)
+            assert_int_equal(ff_table_add(&tables[2], key->bytes, key->length, most), 0);
     }
-    assert_true(ff_partial_is_sound(partial, bytes));
+    for (size_t order = 0; order < 3; order++) {
+        struct input input = {0};
+
+        for (size_t i = 0; i < 3; i++)
+            add_partial(&input, &tables[orders[order][i]]);
+        assert_fold_gives(&input, &set);
+        free_input(&input);
+    }
+    for (size_t i = 0; i < 3; i++)
+        ff_table_free(&tables[i]);
+    free_random_keys(&set);
+}
+
+/* A partial of count keys, each with its sum and a hash that the test chooses. */
+static struct ff_partial *choose_partial(size_t count, uint64_t sum, uint32_t first_hash,
+                                         uint32_t hash_step)
+{
+    struct ff_table table = {0};
+    struct ff_partial *partial;
+
+    for (uint32_t i = 0; i < count; i++) {
+        struct chosen_key key = choose_key(first_hash + i * hash_step, i);
+
+        assert_int_equal(ff_table_add(&table, key.words, key.length, sum), 0);
+    }
+    partial = write_partial(&table);
+    ff_table_free(&table);
     return partial;
+}
+
+/* Folds one range of few partials; returns how many keys it has. */
+static size_t count_range(struct ff_partial *const *partials, size_t partial_count, unsigned range,
+                          unsigned range_count)
+{
+    struct ff_fold fold;
+    struct ff_run run;
+
+    assert_int_equal(ff_fold_open(&fold, (const struct ff_partial *const *)partials, partial_count),
+                     0);
+    free(fold_range(&fold, range, range_count, &run));
+    ff_fold_close(&fold);
+    return run.count;
+}
+
+static void keys_with_equal_hashes_stay_apart(void **state)
+{
+    const struct chosen_key keys[] = {choose_key(9, 1),  choose_key(9, 2),    choose_twin(false),
+                                      choose_twin(true), choose_last_byte(0), choose_last_byte(1)};
+    struct random_keys set = {.keys = calloc(6, sizeof(*set.keys)), .count = 6};
+    struct input input = {0};
+
+    (void)state;
+    assert_non_null(set.keys);
+    for (size_t i = 0; i < 6; i++) {
+        struct ff_table table = {0};
+
+        set.keys[i] = (struct random_key){
+            .bytes = malloc(keys[i].length), .length = keys[i].length, .sum = 2 * (1 + i)};
+        assert_non_null(set.keys[i].bytes);
+        memcpy(set.keys[i].bytes, keys[i].words, keys[i].length);
+        assert_int_equal(ff_table_add(&table, keys[i].words, keys[i].length, 1 + i), 0);
+        add_partial(&input, &table);
+        add_partial(&input, &table);
+        ff_table_free(&table);
+    }
+    assert_fold_gives(&input, &set);
+    free_input(&input);
+    free_random_keys(&set);
 }
 
 static void ranges_cover_each_hash_once_up_to_the_greatest_range_count(void **state)
 {
     static const unsigned range_counts[] = {1, 3, 1000, UINT_MAX - 1, UINT_MAX};
-    struct ff_partial *partial = forge_partial(2, 5, 0, UINT32_MAX);
-    const struct ff_partial *const partials[] = {partial};
-    struct ff_entry entries[2];
-    size_t count;
+    struct ff_partial *partial = choose_partial(2, 5, 0, UINT32_MAX);
 
     (void)state;
-    assert_int_equal(ff_partial_slots(partial)[1].hash, UINT32_MAX);
     for (size_t i = 0; i < sizeof(range_counts) / sizeof(*range_counts); i++) {
         unsigned last = range_counts[i] - 1;
 
-        assert_int_equal(ff_fold_range(partials, 1, 0, range_counts[i], entries, &count), 0);
-        assert_int_equal(count, last == 0 ? 2 : 1);
-        assert_int_equal(ff_fold_range_bound(partials, 1, last, range_counts[i]), count);
-        assert_int_equal(ff_fold_range(partials, 1, last, range_counts[i], entries, &count), 0);
-        assert_int_equal(count, last == 0 ? 2 : 1);
+        assert_int_equal(count_range(&partial, 1, 0, range_counts[i]), last == 0 ? 2 : 1);
+        assert_int_equal(count_range(&partial, 1, last, range_counts[i]), last == 0 ? 2 : 1);
         if (last > 1)
-            assert_int_equal(ff_fold_range_bound(partials, 1, last / 2, range_counts[i]), 0);
+            assert_int_equal(count_range(&partial, 1, last / 2, range_counts[i]), 0);
     }
     free(partial);
 }
 
 static void hash_at_a_boundary_is_in_the_later_range_only(void **state)
 {
-    struct ff_partial *partial = forge_partial(3, 5, UINT32_C(0x7fffffff), 1);
-    const struct ff_partial *const partials[] = {partial};
-    struct ff_entry entries[3];
-    size_t count;
+    struct ff_partial *partial = choose_partial(3, 5, UINT32_C(0x7fffffff), 1);
 
     (void)state;
-    assert_int_equal(ff_fold_range(partials, 1, 0, 2, entries, &count), 0);
-    assert_int_equal(count, 1);
-    assert_int_equal(ff_fold_range(partials, 1, 1, 2, entries, &count), 0);
-    assert_int_equal(count, 2);
+    assert_int_equal(count_range(&partial, 1, 0, 2), 1);
+    assert_int_equal(count_range(&partial, 1, 1, 2), 2);
     free(partial);
 }
 
 static void crowded_hashes_fold_too(void **state)
 {
     enum { COUNT = 6000 };
-    struct ff_partial *partials[] = {forge_partial(COUNT, 5, 77, 0), forge_partial(COUNT, 2, 77, 0),
-                                     forge_partial(3, 1, 76, 1)};
-    struct ff_entry *entries = malloc((2 * COUNT + 3) * sizeof(*entries));
-    size_t count;
+    struct ff_partial *partials[] = {choose_partial(COUNT, 5, 77, 0),
+                                     choose_partial(COUNT, 2, 77, 0), choose_partial(3, 1, 76, 1)};
+    struct ff_fold fold;
+    struct ff_run run;
+    unsigned char *records;
+    const unsigned char *next;
 
     (void)state;
-    assert_non_null(entries);
-    assert_int_equal(
-        ff_fold_range((const struct ff_partial *const *)partials, 3, 0, 1, entries, &count), 0);
+    assert_int_equal(ff_fold_open(&fold, (const struct ff_partial *const *)partials, 3), 0);
+    records = fold_range(&fold, 0, 1, &run);
+    ff_fold_close(&fold);
     /* Keys 0, 1, 2 of the last partial have hashes 76, 77 and 78: one of them is known. */
-    assert_int_equal(count, COUNT + 2);
-    assert_int_equal(entries[0].count, 8);
-    assert_int_equal(entries[1].count, 7);
-    assert_int_equal(entries[COUNT + 1].count, 1);
-    free(entries);
+    assert_int_equal(run.count, COUNT + 2);
+    next = records;
+    for (size_t i = 0; i < COUNT + 2; i++) {
+        struct ff_entry entry;
+
+        next = ff_record_get(next, &entry);
+        assert_int_equal(entry.count, i == 0 ? 8 : i < COUNT ? 7 : 1);
+    }
+    assert_ptr_equal(next, records + run.bytes);
+    free(records);
     for (unsigned i = 0; i < 3; i++)
         free(partials[i]);
 }
 
+/* And the fold goes on with other ranges. */
 static void sum_past_64_bits_is_refused(void **state)
 {
-    struct ff_partial *partials[] = {forge_partial(1, UINT64_MAX, 9, 0), forge_partial(1, 1, 9, 0)};
-    struct ff_entry entries[2];
-    size_t count = 99;
+    struct ff_partial *partials[] = {choose_partial(1, UINT64_MAX, 9, 0),
+                                     choose_partial(1, 1, 9, 0),
+                                     choose_partial(5, 1, UINT32_MAX - 4, 1)};
+    const unsigned char unchanged[1] = {0};
+    struct ff_run run = {.records = unchanged, .bytes = 98, .count = 99};
+    struct ff_fold fold;
+    unsigned char *out;
 
     (void)state;
-    assert_int_equal(
-        ff_fold_range((const struct ff_partial *const *)partials, 2, 0, 1, entries, &count),
-        FORKFOLD_E_LIMIT);
-    assert_int_equal(count, 99);
-    free(partials[0]);
-    free(partials[1]);
+    assert_int_equal(ff_fold_open(&fold, (const struct ff_partial *const *)partials, 3), 0);
+    out = malloc(ff_fold_range_bound(&fold, 0, 2));
+    assert_non_null(out);
+    assert_int_equal(ff_fold_range(&fold, 0, 2, out, &run), FORKFOLD_E_LIMIT);
+    assert_ptr_equal(run.records, unchanged);
+    assert_true(run.bytes == 98 && run.count == 99);
+    free(out);
+    free(fold_range(&fold, 1, 2, &run));
+    assert_int_equal(run.count, 5);
+    ff_fold_close(&fold);
+    for (unsigned i = 0; i < 3; i++)
+        free(partials[i]);
 }
 
 static void failed_allocation_is_reported_and_leaks_nothing(void **state)
@@ -342,26 +490,69 @@ static void failed_allocation_is_reported_and_leaks_nothing(void **state)
     struct random_keys set = make_random_keys(1000);
     struct input input = {0};
     struct folded folded;
+    struct ff_fold fold;
     struct ff_merge merge;
-    size_t count = 99;
+    struct ff_run run = {.count = 99};
 
     (void)state;
     deal(&input, &set, 3, 500);
-    fold(&folded, &input, 2);
-    for (long allowed = 0; allowed < 3; allowed++) {
-        allocations_left = allowed;
-        assert_int_equal(ff_fold_range(partials_of(&input), input.partial_count, 0, 2,
-                                       folded.entries[0], &count),
-                         FORKFOLD_E_MEMORY);
-        assert_int_equal(count, 99);
-    }
+    fold_all(&folded, &input, 2);
     for (long allowed = 0; allowed < 2; allowed++) {
+        allocations_left = allowed;
+        assert_int_equal(ff_fold_open(&fold, partials_of(&input), input.partial_count),
+                         FORKFOLD_E_MEMORY);
+        ff_fold_close(&fold);
+    }
+    allocations_left = -1;
+    assert_int_equal(ff_fold_open(&fold, partials_of(&input), input.partial_count), 0);
+    unsigned char *out = malloc(ff_fold_range_bound(&fold, 0, 2));
+
+    assert_non_null(out);
+    for (long allowed = 0; allowed < 2; allowed++) {
+        allocations_left = allowed;
+        assert_int_equal(ff_fold_range(&fold, 0, 2, out, &run), FORKFOLD_E_MEMORY);
+        assert_int_equal(run.count, 99);
+    }
+    allocations_left = -1;
+    assert_int_equal(ff_fold_range(&fold, 0, 2, out, &run), 0);
+    assert_int_equal(run.count, folded.runs[0].count);
+    /* What a fold has for one range it has for the next. */
+    allocations_left = 0;
+    assert_int_equal(ff_fold_range(&fold, 0, 2, out, &run), 0);
+    assert_int_equal(run.count, folded.runs[0].count);
+    free(out);
+    ff_fold_close(&fold);
+    for (long allowed = 0; allowed < 4; allowed++) {
         allocations_left = allowed;
         assert_int_equal(ff_merge_init(&merge, folded.runs, folded.range_count), FORKFOLD_E_MEMORY);
     }
     allocations_left = -1;
     free_folded(&folded);
     free_input(&input);
+    free_random_keys(&set);
+}
+
+/* The keys of a cluster are put in order beside the table. */
+static void partial_that_lacks_memory_is_not_written(void **state)
+{
+    struct random_keys set = make_random_keys(1000);
+    struct ff_table table = make_random_table(&set);
+    struct ff_partial *partial = aligned_alloc(64, ff_partial_bound(&table));
+    int code = FORKFOLD_E_MEMORY;
+    long allowed = 0;
+
+    (void)state;
+    assert_non_null(partial);
+    for (; code < 0; allowed++) {
+        allocations_left = allowed;
+        code = ff_partial_write(partial, &table);
+        allocations_left = -1;
+        assert_true(code == 0 || code == FORKFOLD_E_MEMORY);
+    }
+    assert_true(allowed > 1);
+    assert_true(ff_partial_is_sound(partial, ff_partial_bound(&table)));
+    free(partial);
+    ff_table_free(&table);
     free_random_keys(&set);
 }
 
@@ -372,11 +563,14 @@ int main(void)
         cmocka_unit_test(many_entries_and_many_partials_fold_alike),
         cmocka_unit_test(keys_that_begin_alike_are_ordered_by_their_ends),
         cmocka_unit_test(nothing_folds_to_nothing),
+        cmocka_unit_test(sums_of_every_size_fit_where_their_summands_lay),
+        cmocka_unit_test(keys_with_equal_hashes_stay_apart),
         cmocka_unit_test(ranges_cover_each_hash_once_up_to_the_greatest_range_count),
         cmocka_unit_test(hash_at_a_boundary_is_in_the_later_range_only),
         cmocka_unit_test(crowded_hashes_fold_too),
         cmocka_unit_test(sum_past_64_bits_is_refused),
         cmocka_unit_test(failed_allocation_is_reported_and_leaks_nothing),
+        cmocka_unit_test(partial_that_lacks_memory_is_not_written),
     };
 
     seed_random();

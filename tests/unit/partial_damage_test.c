@@ -214,16 +214,13 @@ static const struct nonsense nonsense_by_rank[] = {
     NONSENSE("\0\1b\2\2\1a\1", 2),
 };
 
-/* Puts the block in the place of the first; there it must be found by what it says. */
-static void assert_nonsense_is_found(int fd, struct ff_extent extent, enum ff_order order,
-                                     const struct nonsense *nonsense)
+/* Puts the block in the place of the first. */
+static void write_first_block(int fd, struct ff_extent extent, const struct nonsense *nonsense)
 {
     unsigned char block[BLOCK_HEAD_BYTES + 32] = {0};
     const uint32_t counts[2] = {nonsense->entry_count, 1};
     uint64_t payload_bytes = nonsense->payload_bytes;
-    struct ff_partial_reader reader;
     uint64_t checksum;
-    int more;
 
     memcpy(block + 8, &payload_bytes, sizeof(payload_bytes));
     memcpy(block + 16, counts, sizeof(counts));
@@ -232,9 +229,19 @@ static void assert_nonsense_is_found(int fd, struct ff_extent extent, enum ff_or
         ff_checksum(block + 8, BLOCK_HEAD_BYTES - 8 + payload_bytes, FINGERPRINT + HEADER_BYTES);
     memcpy(block, &checksum, sizeof(checksum));
     write_bytes(fd, extent.offset + HEADER_BYTES, block, sizeof(block));
+}
+
+/* There it must be found by what it says. */
+static void assert_nonsense_is_found(int fd, struct ff_extent extent, enum ff_order order,
+                                     const struct nonsense *nonsense)
+{
+    struct ff_partial_reader reader;
+    int more;
+
+    write_first_block(fd, extent, nonsense);
     open_reader(&reader, fd, extent, order);
     while ((more = ff_partial_reader_next(&reader)) == 1)
-        assert_true(reader.position <= BLOCK_HEAD_BYTES + payload_bytes);
+        assert_true(reader.position <= BLOCK_HEAD_BYTES + nonsense->payload_bytes);
     assert_int_equal(more, FORKFOLD_E_DAMAGED);
     ff_partial_reader_close(&reader);
 }
@@ -251,6 +258,33 @@ static void nonsense_under_a_right_checksum_is_found(void **state)
     extent = write_keys(fd, 0, &set, FF_BY_RANK);
     for (size_t i = 0; i < sizeof(nonsense_by_rank) / sizeof(*nonsense_by_rank); i++)
         assert_nonsense_is_found(fd, extent, FF_BY_RANK, &nonsense_by_rank[i]);
+    close(fd);
+    free_random_keys(&set);
+}
+
+/* An entry, and the same with each of its numbers longer than it need be. */
+static void number_in_a_second_form_is_found(void **state)
+{
+    static const struct nonsense forms[] = {
+        NONSENSE("\0\1a\1", 1),
+        NONSENSE("\x80\0\1a\1", 1),
+        NONSENSE("\0\x81\0a\1", 1),
+        NONSENSE("\0\1a\x81\0", 1),
+        NONSENSE("\0\1a\x81\x80\x80\x80\x80\x80\x80\x80\x80\0", 1),
+    };
+    struct random_keys set = make_two_block_keys('a', 'b');
+    int fd = new_file();
+    struct ff_extent extent = write_keys(fd, 0, &set, FF_BY_KEY);
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(forms) / sizeof(*forms); i++) {
+        struct ff_partial_reader reader;
+
+        write_first_block(fd, extent, &forms[i]);
+        open_reader(&reader, fd, extent, FF_BY_KEY);
+        assert_int_equal(ff_partial_reader_next(&reader), i == 0 ? 1 : FORKFOLD_E_DAMAGED);
+        ff_partial_reader_close(&reader);
+    }
     close(fd);
     free_random_keys(&set);
 }
@@ -402,6 +436,7 @@ int main(void)
         cmocka_unit_test(block_out_of_place_is_found),
         cmocka_unit_test(block_of_another_partial_at_the_same_place_is_found),
         cmocka_unit_test(nonsense_under_a_right_checksum_is_found),
+        cmocka_unit_test(number_in_a_second_form_is_found),
         cmocka_unit_test(partial_of_another_job_or_order_is_refused),
         cmocka_unit_test(files_that_cannot_be_used_are_reported),
         cmocka_unit_test(write_stops_where_the_file_may_not_grow),

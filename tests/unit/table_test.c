@@ -5,6 +5,7 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
 #include <cmocka.h>
 
@@ -70,7 +71,7 @@ static void sums_equal_those_of_a_naive_reference(void **state)
     (void)state;
     add_randomly(&table, &set, 20000);
     assert_table_holds(&table, &set);
-    assert_true(table.used <= table.slot_count / 8 * 5);
+    assert_true(table.used <= table.slot_count / 16 * 11);
     ff_table_free(&table);
     free_random_keys(&set);
 }
@@ -92,8 +93,10 @@ static void keys_are_told_apart_by_length_and_nul_bytes(void **state)
 
 static void keys_with_equal_hashes_are_told_apart(void **state)
 {
-    static const char zeros[40];
+    char zeros[40] = {0};
     struct ff_slot slots[sizeof(zeros) + 1] = {0};
+    struct ff_table from = {
+        .slots = slots, .slot_count = sizeof(zeros) + 1, .used = sizeof(zeros) + 1, .heap = zeros};
     struct ff_table table = {0};
 
     (void)state;
@@ -103,7 +106,7 @@ static void keys_with_equal_hashes_are_told_apart(void **state)
         slots[length].key_bytes = length;
     }
     for (unsigned turn = 0; turn < 2; turn++)
-        assert_int_equal(ff_table_add_slots(&table, slots, sizeof(zeros) + 1, zeros), 0);
+        assert_int_equal(ff_table_merge(&table, &from), 0);
     assert_int_equal(table.used, sizeof(zeros) + 1);
     for (size_t i = 0; i < table.slot_count; i++) {
         if (table.slots[i].count != 0)
@@ -220,7 +223,7 @@ static void limits_are_refused_and_change_nothing(void **state)
     assert_int_equal(table.total, UINT64_MAX);
 
     allocations_asked = 0;
-    assert_int_equal(ff_table_reserve(&table, FF_SLOT_COUNT_MAX / 8 * 5 + 1), FORKFOLD_E_LIMIT);
+    assert_int_equal(ff_table_reserve(&table, FF_SLOT_COUNT_MAX / 16 * 11 + 1), FORKFOLD_E_LIMIT);
     assert_int_equal(ff_table_reserve(&table, SIZE_MAX), FORKFOLD_E_LIMIT);
     assert_int_equal(allocations_asked, 0);
     ff_table_free(&table);
@@ -242,7 +245,8 @@ static void adding_nothing_makes_no_key(void **state)
 static void failed_allocation_leaves_the_table_as_it_was(void **state)
 {
     struct random_keys set = make_random_keys(1500);
-    struct ff_table table = {0};
+    struct ff_budget budget = {.limit_bytes = SIZE_MAX};
+    struct ff_table table = {.budget = &budget};
     size_t failures = 0;
 
     (void)state;
@@ -256,6 +260,7 @@ static void failed_allocation_leaves_the_table_as_it_was(void **state)
             allocations_left = allowed;
             code = ff_table_add(&table, key->bytes, key->length, 3);
             allocations_left = -1;
+            assert_int_equal(budget.used_bytes, ff_table_bytes(&table));
             if (code < 0) {
                 assert_int_equal(code, FORKFOLD_E_MEMORY);
                 assert_table_holds(&table, &set);
@@ -267,7 +272,31 @@ static void failed_allocation_leaves_the_table_as_it_was(void **state)
     assert_true(failures >= 6);
     assert_table_holds(&table, &set);
     ff_table_free(&table);
+    assert_int_equal(budget.used_bytes, 0);
     free_random_keys(&set);
+}
+
+/* The slots have grown and stay so when the heap cannot. */
+static void half_failed_growth_counts_against_the_budget(void **state)
+{
+    struct ff_budget budget = {.limit_bytes = SIZE_MAX};
+    struct ff_table table = {.budget = &budget};
+
+    (void)state;
+    for (uint32_t i = 0; i < 44; i++)
+        add(&table, (const char *)&i, sizeof(i), 1);
+    for (long allowed = 0; allowed < 2; allowed++) {
+        allocations_left = allowed;
+        assert_int_equal(ff_table_add(&table, "the key of a heap", 17, 1), FORKFOLD_E_MEMORY);
+        allocations_left = -1;
+        assert_int_equal(table.slot_count, allowed == 0 ? 64 : 128);
+        assert_int_equal(table.used, 44);
+        assert_int_equal(budget.used_bytes, ff_table_bytes(&table));
+    }
+    add(&table, "the key of a heap", 17, 1);
+    assert_int_equal(budget.used_bytes, ff_table_bytes(&table));
+    ff_table_free(&table);
+    assert_int_equal(budget.used_bytes, 0);
 }
 
 static void failed_merge_leaves_a_usable_table(void **state)
@@ -336,6 +365,165 @@ static void short_keys_in_batches_are_the_same_as_one_by_one(void **state)
     ff_table_free(&single);
 }
 
+/* ---- Growing ------------------------------------------------------------- */
+
+enum { SLOTS_HUGE = 1 << 17 };
+
+/* Doubled up to 2^17 slots, from there on in two steps. */
+static const size_t slot_counts[] = {1 << 6,  1 << 7,  1 << 8,  1 << 9,  1 << 10, 1 << 11,
+                                     1 << 12, 1 << 13, 1 << 14, 1 << 15, 1 << 16, 1 << 17,
+                                     3 << 16, 1 << 18, 3 << 17, 1 << 19};
+enum { SIZES = sizeof(slot_counts) / sizeof(*slot_counts) };
+
+static size_t most_keys(size_t slot_count)
+{
+    return slot_count / 16 * 11;
+}
+
+static void reserved_slots_are_the_fewest_that_hold_the_keys(void **state)
+{
+    (void)state;
+    for (size_t size = 0; size < SIZES; size++)
+        for (size_t less = 0; less < 2; less++) {
+            struct ff_table table = {0};
+
+            assert_int_equal(ff_table_reserve(&table, most_keys(slot_counts[size]) - less), 0);
+            assert_int_equal(table.slot_count, slot_counts[size]);
+            assert_int_equal(ff_table_reserve(&table, most_keys(slot_counts[size])), 0);
+            assert_int_equal(table.slot_count, slot_counts[size]);
+            if (size + 1 < SIZES) {
+                assert_int_equal(ff_table_reserve(&table, most_keys(slot_counts[size]) + 1), 0);
+                assert_int_equal(table.slot_count, slot_counts[size + 1]);
+            }
+            ff_table_free(&table);
+        }
+}
+
+/* A key of its own for each number, every 50th a long one. */
+static size_t numbered_key(uint32_t number, char key[40])
+{
+    memset(key, 'n', 40);
+    memcpy(key, &number, sizeof(number));
+    return number % 50 == 7 ? 17 + number % 23 : sizeof(number);
+}
+
+static uint64_t numbered_sum(uint32_t number)
+{
+    return 1 + number % 7 + (number % 1000 == 3 ? 100000 : 0);
+}
+
+static void assert_holds_numbers_below(const struct ff_table *table, uint32_t end)
+{
+    char key[40];
+
+    assert_int_equal(table->used, end);
+    for (uint32_t number = 0; number < end; number++)
+        assert_int_equal(ff_table_get(table, key, numbered_key(number, key)), numbered_sum(number));
+}
+
+/* Whether nothing lies in a range of whole pages. */
+static bool is_unmapped(void *address, size_t bytes)
+{
+    void *mapped =
+        mmap(address, bytes, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0);
+
+    if (mapped != MAP_FAILED)
+        munmap(mapped, bytes);
+    return mapped == address;
+}
+
+static void growing_table_keeps_its_sums_and_gives_all_old_memory_back(void **state)
+{
+    struct ff_budget budget = {.limit_bytes = SIZE_MAX};
+    struct ff_table table = {.budget = &budget};
+    struct ff_table other = {.budget = &budget};
+    uint32_t number = 0;
+    char key[40];
+
+    (void)state;
+    for (size_t size = 0; size < SIZES; size++) {
+        void *old = table.slots;
+        size_t old_bytes = table.slot_count * sizeof(struct ff_slot);
+
+        /* The first of these keys makes it grow. */
+        for (; number <= (size == 0 ? 0 : most_keys(slot_counts[size - 1])); number++) {
+            size_t key_bytes = numbered_key(number, key);
+
+            add(&table, key, key_bytes, numbered_sum(number));
+            if (number % 100 == 0)
+                add(&other, key, key_bytes, 1);
+            assert_int_equal(budget.used_bytes, ff_table_bytes(&table) + ff_table_bytes(&other));
+        }
+        assert_int_equal(table.slot_count, slot_counts[size]);
+        if (old_bytes >= SLOTS_HUGE * sizeof(struct ff_slot))
+            assert_true(is_unmapped(old, old_bytes));
+        assert_holds_numbers_below(&table, number);
+    }
+    void *last = table.slots;
+
+    ff_table_free(&table);
+    assert_true(is_unmapped(last, slot_counts[SIZES - 1] * sizeof(struct ff_slot)));
+    assert_int_equal(budget.used_bytes, ff_table_bytes(&other));
+    ff_table_free(&other);
+    assert_int_equal(budget.used_bytes, 0);
+}
+
+/* Keys with hashes at both ends, so that those at the upper end lie at the start of the slots. */
+static void add_outermost_keys(struct ff_table *table)
+{
+    for (uint64_t i = 0; i < 30; i++) {
+        uint32_t hash = (uint32_t)i / 3;
+        struct ff_key keys[] = {
+            {.words = {i, 1}, .hash = UINT32_MAX - hash, .key_bytes = FF_KEY_INLINE},
+            {.words = {i, 2}, .hash = hash, .key_bytes = FF_KEY_INLINE},
+        };
+
+        assert_int_equal(ff_table_add_keys(table, keys, 2), 0);
+    }
+}
+
+static void keys_that_wrap_around_are_found_again_when_the_table_has_grown(void **state)
+{
+    (void)state;
+    for (size_t size = 1; size + 1 < SIZES; size++) {
+        struct ff_table table = {0};
+
+        assert_int_equal(ff_table_reserve(&table, most_keys(slot_counts[size])), 0);
+        add_outermost_keys(&table);
+        assert_true(table.slots[1].count == 1 &&
+                    ff_slot_home(table.slots[1].hash, table.slot_count) > 1);
+        assert_int_equal(table.used, 60);
+        assert_int_equal(ff_table_reserve(&table, most_keys(slot_counts[size]) + 1), 0);
+        assert_int_equal(table.slot_count, slot_counts[size + 1]);
+        add_outermost_keys(&table);
+        assert_int_equal(table.used, 60);
+        for (size_t i = 0; i < table.slot_count; i++)
+            assert_true(table.slots[i].count == 0 || table.slots[i].count == 2);
+        ff_table_free(&table);
+    }
+}
+
+static void cleared_table_counts_against_its_budget_still(void **state)
+{
+    struct ff_budget budget = {.limit_bytes = SIZE_MAX};
+    struct ff_table table = {.budget = &budget};
+    struct ff_table from = {0};
+
+    (void)state;
+    for (uint32_t i = 0; i < 100000; i++)
+        add(&from, (const char *)&i, sizeof(i), 1);
+    for (unsigned turn = 0; turn < 2; turn++) {
+        assert_int_equal(ff_table_merge(&table, &from), 0);
+        assert_int_equal(table.slot_count, 3 << 16);
+        assert_int_equal(budget.used_bytes, ff_table_bytes(&table));
+        ff_table_clear(&table);
+        assert_int_equal(budget.used_bytes, ff_table_bytes(&table));
+    }
+    ff_table_free(&from);
+    ff_table_free(&table);
+    assert_int_equal(budget.used_bytes, 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -352,7 +540,12 @@ int main(void)
         cmocka_unit_test(limits_are_refused_and_change_nothing),
         cmocka_unit_test(adding_nothing_makes_no_key),
         cmocka_unit_test(failed_allocation_leaves_the_table_as_it_was),
+        cmocka_unit_test(half_failed_growth_counts_against_the_budget),
         cmocka_unit_test(failed_merge_leaves_a_usable_table),
+        cmocka_unit_test(reserved_slots_are_the_fewest_that_hold_the_keys),
+        cmocka_unit_test(growing_table_keeps_its_sums_and_gives_all_old_memory_back),
+        cmocka_unit_test(keys_that_wrap_around_are_found_again_when_the_table_has_grown),
+        cmocka_unit_test(cleared_table_counts_against_its_budget_still),
     };
 
     seed_random();
