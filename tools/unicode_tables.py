@@ -114,6 +114,15 @@ def packed_letters(records):
     return packed
 
 
+def kept_letters(records):
+    """A bit for each code point below 0x10000: see ff_unicode_kept."""
+    words = [0] * (0x10000 // 64)
+    for code_point, (flags, lower) in enumerate(records[:0x10000]):
+        if "FF_UNICODE_LETTER" in flags and lower == 0:
+            words[code_point // 64] |= 1 << code_point % 64
+    return words
+
+
 def number_of(value, numbers):
     """The number that value has in the dict numbers; values are numbered as they come."""
     return numbers.setdefault(value, len(numbers))
@@ -180,6 +189,10 @@ def generate(unicode_data, special_casing):
         "",
         "const uint32_t ff_unicode_letters_2[0x800] = {",
         *number_lines(packed_letters(records), "    "),
+        "};",
+        "",
+        "const uint64_t ff_unicode_kept[0x10000 / 64] = {",
+        *(f"    0x{word:016X}," for word in kept_letters(records)),
         "};",
         "",
         f"const uint8_t ff_unicode_page_numbers[{len(page_list)}] = {{",

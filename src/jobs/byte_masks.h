@@ -20,6 +20,7 @@ struct ff_byte_masks {
     uint64_t space;             /* ASCII white space: 09..0D, 1C..20 */
     uint64_t letter;            /* A..Z, a..z */
     uint64_t not_ascii;         /* 80..FF */
+    uint64_t lead;              /* C0..FF: the first bytes of characters beyond ASCII */
     uint64_t may_be_wide_space; /* C2, E1..E3: the first bytes of all white space beyond ASCII */
 };
 
@@ -47,6 +48,7 @@ static inline struct ff_byte_masks ff_vector_masks(const unsigned char *bytes)
                                            ff_bytes_in_range(vector, 0x1C, 0x20 - 0x1C),
                                   .letter = ff_bytes_in_range(lower, 'a', 'z' - 'a'),
                                   .not_ascii = _mm512_movepi8_mask(vector),
+                                  .lead = ff_bytes_in_range(vector, (char)0xC0, 0x3F),
                                   .may_be_wide_space =
                                       ff_bytes_in_range(vector, (char)0xC2, 0) |
                                       ff_bytes_in_range(vector, (char)0xE1, 0xE3 - 0xE1)};
@@ -73,6 +75,7 @@ static inline struct ff_byte_masks ff_vector_masks(const unsigned char *bytes)
                                            ff_bytes_in_range(vector, 0x1C, 0x20 - 0x1C),
                                   .letter = ff_bytes_in_range(lower, 'a', 'z' - 'a'),
                                   .not_ascii = (uint32_t)_mm256_movemask_epi8(vector),
+                                  .lead = ff_bytes_in_range(vector, (char)0xC0, 0x3F),
                                   .may_be_wide_space =
                                       ff_bytes_in_range(vector, (char)0xC2, 0) |
                                       ff_bytes_in_range(vector, (char)0xE1, 0xE3 - 0xE1)};
@@ -99,6 +102,7 @@ static inline struct ff_byte_masks ff_vector_masks(const unsigned char *bytes)
                                            ff_bytes_in_range(vector, 0x1C, 0x20 - 0x1C),
                                   .letter = ff_bytes_in_range(lower, 'a', 'z' - 'a'),
                                   .not_ascii = (uint16_t)_mm_movemask_epi8(vector),
+                                  .lead = ff_bytes_in_range(vector, (char)0xC0, 0x3F),
                                   .may_be_wide_space =
                                       ff_bytes_in_range(vector, (char)0xC2, 0) |
                                       ff_bytes_in_range(vector, (char)0xE1, 0xE3 - 0xE1)};
@@ -138,6 +142,7 @@ static inline struct ff_byte_masks ff_vector_masks(const unsigned char *bytes)
     return (struct ff_byte_masks){.space = ff_top_bits(spaces & ~word),
                                   .letter = ff_top_bits(letters & ~word),
                                   .not_ascii = ff_top_bits(word),
+                                  .lead = ff_top_bits(word & word << 1),
                                   .may_be_wide_space = ff_top_bits(word)};
 }
 
@@ -211,6 +216,7 @@ static inline void ff_classify_bytes(const unsigned char *bytes, size_t block_co
             all.space |= part.space << i;
             all.letter |= part.letter << i;
             all.not_ascii |= part.not_ascii << i;
+            all.lead |= part.lead << i;
             all.may_be_wide_space |= part.may_be_wide_space << i;
         }
         masks[block] = all;

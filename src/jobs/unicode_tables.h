@@ -43,6 +43,9 @@ extern const struct ff_unicode_expansion ff_unicode_expansions[];
  */
 extern const uint32_t ff_unicode_letters_2[0x800];
 
+/* A bit for each code point below 0x10000: a letter that is its own lower case. */
+extern const uint64_t ff_unicode_kept[0x10000 / 64];
+
 extern const uint8_t ff_unicode_page_numbers[0x110000 >> FF_UNICODE_PAGE_BITS];
 extern const uint8_t ff_unicode_pages[][1 << FF_UNICODE_PAGE_BITS];
 

@@ -121,6 +121,50 @@ static void keep_whole_tokens(struct chunk *chunk)
     chunk->count = (block - 1) * FF_MASK_BYTES + kept;
     chunk->masks[block - 1].letter &= bits_below(kept);
     chunk->masks[block - 1].not_ascii &= bits_below(kept);
+    chunk->masks[block - 1].lead &= bits_below(kept);
+}
+
+/*
+ * The bytes, as bits from the lowest on, of the well-formed character of two bytes or more that
+ * begins there, if it is a letter that is its own lower case; else 0.  Without branches: in many
+ * texts both lengths occur, and nobody can foresee which comes next.
+ */
+static inline uint64_t kept_bits(const unsigned char *bytes)
+{
+    uint64_t is_long = bytes[0] >= 0xE0;
+    uint32_t two = (bytes[0] & 0x1FU) << 6 | (bytes[1] & 0x3FU);
+    /* Behind a character of two bytes there is white space at least. */
+    uint32_t three = (two << 6 | (bytes[2] & 0x3FU)) & 0xFFFFU;
+    uint32_t code_point = two ^ ((two ^ three) & (uint32_t)-is_long);
+    uint64_t kept = ff_unicode_kept[code_point / 64] >> code_point % 64 & (bytes[0] < 0xF0);
+
+    return -(kept & 1) & (3 | is_long << 2);
+}
+
+/*
+ * Lets letters beyond ASCII be letters, if the letters rule keeps them as they are: most words of
+ * most scripts are then runs of letters like any other.  Well-formed chunks only.
+ */
+static void mark_kept_letters(struct chunk *chunk)
+{
+    uint64_t carried = 0; /* from a character that begins in the block before */
+
+    for (size_t block = 0; block < chunk->blocks; block++) {
+        struct ff_byte_masks *masks = &chunk->masks[block];
+        const unsigned char *bytes = chunk->bytes + block * FF_MASK_BYTES;
+        uint64_t kept = carried;
+
+        carried = 0;
+        for (uint64_t left = masks->lead & ~masks->space; left != 0; left &= left - 1) {
+            unsigned at = (unsigned)__builtin_ctzll(left);
+            uint64_t bits = kept_bits(bytes + at);
+
+            kept |= bits << at;
+            carried |= bits >> 1 >> (63 - at);
+        }
+        masks->letter |= kept;
+        masks->not_ascii &= ~kept;
+    }
 }
 
 /* ---- Pass 2: keys -------------------------------------------------------- */
@@ -183,13 +227,9 @@ static inline unsigned char *take_long_character(const unsigned char *bytes, uns
     return key + ff_unicode_lower(code_point, (char *)key);
 }
 
-/* What the letters rule makes of a well-formed token. */
-static int add_token(struct batch *batch, const unsigned char *bytes, size_t count)
+/* What the letters rule makes of well-formed bytes; returns where their key ends. */
+static unsigned char *build_key(const unsigned char *bytes, size_t count, unsigned char *key)
 {
-    int code;
-    unsigned char *start = room_to_build(batch, count, &code);
-    unsigned char *key = start;
-
     for (size_t i = 0; i < count;) {
         unsigned char byte = bytes[i];
 
@@ -212,7 +252,35 @@ static int add_token(struct batch *batch, const unsigned char *bytes, size_t cou
             i += length;
         }
     }
-    return code < 0 ? code : add_built(batch, start, (size_t)(key - start));
+    return key;
+}
+
+/* Adds a key that is bytes of the chunk as they are. */
+static int add_bytes(struct batch *batch, const struct chunk *chunk, size_t at, size_t length)
+{
+    unsigned char near_end[FF_KEY_INLINE] = {0};
+    uint64_t words[2];
+
+    if (length > FF_KEY_INLINE)
+        return add_key(batch, ff_key_of_bytes(chunk->bytes + at, (uint32_t)length));
+    if (at + FF_KEY_INLINE <= chunk->readable) {
+        memcpy(words, chunk->bytes + at, sizeof(words));
+    } else {
+        memcpy(near_end, chunk->bytes + at, length);
+        memcpy(words, near_end, sizeof(words));
+    }
+    return add_key(batch, ff_key_of_words(words[0], words[1], (uint32_t)length));
+}
+
+/* Adds what the letters rule makes of well-formed bytes of the chunk. */
+static int add_token(struct batch *batch, const struct chunk *chunk, size_t at, size_t length)
+{
+    int code;
+    unsigned char *built = room_to_build(batch, length, &code);
+
+    if (code < 0)
+        return code;
+    return add_built(batch, built, (size_t)(build_key(chunk->bytes + at, length, built) - built));
 }
 
 /* ---- Tokens that are more than one run of letters ------------------------ */
@@ -226,8 +294,8 @@ struct search {
 };
 
 /*
- * The bytes of a block that make their token a case for add_token: beyond ASCII, or a letter behind
- * a gap, as the t of "don't".  A gap is a run of other bytes that a letter precedes; adding its
+ * The bytes of a block that make their token a case for add_token: beyond ASCII, unless they are
+ * letters that are kept, or a letter behind a gap, as the t of "don't".  A gap is a run of other bytes that a letter precedes; adding its
  * first bit to all the bits of such runs carries into the first bit behind it.
  */
 static uint64_t find_marks(const struct ff_byte_masks *masks, struct search *search)
@@ -289,7 +357,7 @@ static int take_marked_tokens(struct chunk *chunk, struct batch *batch)
             size_t start = token_start(chunk, block, bit, search.token_start);
 
             search.taken = token_end(chunk, block, bit);
-            code = add_token(batch, chunk->bytes + start, search.taken - start);
+            code = add_token(batch, chunk, start, search.taken - start);
             clear_letters(chunk, start, search.taken);
             marks &= ~bits_below(search.taken - base);
         }
@@ -315,28 +383,47 @@ static void find_runs(struct chunk *chunk, enum forkfold_word_rule rule)
     chunk->run_count = (size_t)(search.ends - chunk->ends);
 }
 
+/* Whether there is an upper-case letter of ASCII in at least eight bytes. */
+static bool has_upper(const unsigned char *bytes, size_t count)
+{
+    const uint64_t ones = UINT64_C(0x0101010101010101);
+    uint64_t found = 0;
+
+    for (size_t i = 0; i < count; i += 8) {
+        uint64_t word;
+
+        /* The last word may overlap the one before. */
+        memcpy(&word, bytes + (i + 8 <= count ? i : count - 8), sizeof(word));
+        uint64_t low = word & ~(ones << 7);
+
+        found |= (low + ones * (128 - 'A')) & ~(low + ones * (127 - 'Z')) & ~word;
+    }
+    return (found & ones << 7) != 0;
+}
+
 /* A run that is too long for registers, or too near to the end of what can be read. */
 static int add_awkward_run(struct batch *batch, const struct chunk *chunk, size_t run)
 {
     /* NOLINTNEXTLINE(clang-analyzer-core.uninitialized.Assign): find_runs has written run_count */
     size_t at = chunk->starts[run];
     size_t length = chunk->ends[run] - at;
-    unsigned char near_end[FF_KEY_INLINE] = {0};
-    uint64_t words[2];
 
-    if (batch->kernel->rule == FORKFOLD_LETTERS)
-        return add_token(batch, chunk->bytes + at, length);
-    if (length > FF_KEY_INLINE)
-        return add_key(batch, ff_key_of_bytes(chunk->bytes + at, (uint32_t)length));
-    memcpy(near_end, chunk->bytes + at, length);
-    memcpy(words, near_end, sizeof(words));
-    return add_key(batch, ff_key_of_words(words[0], words[1], (uint32_t)length));
+    if (batch->kernel->rule == FORKFOLD_LETTERS &&
+        (length <= FF_KEY_INLINE || has_upper(chunk->bytes + at, length)))
+        return add_token(batch, chunk, at, length);
+    return add_bytes(batch, chunk, at, length);
+}
+
+/* The lower case of ASCII letters is one bit, which set_bits has; other bytes are kept. */
+static inline uint64_t lower_case(uint64_t word, uint64_t set_bits, bool is_ascii)
+{
+    return word | (is_ascii ? set_bits : (~word & UINT64_C(0x8080808080808080)) >> 2 & set_bits);
 }
 
 /*
  * Makes keys of runs from the given one on, until the batch is full or a run is awkward, that is
- * too long or behind last.  Returns the first that it left.  Lower case is one bit of an ASCII
- * letter: set_bits has it, or nothing under the plain rule.
+ * too long or behind last.  Returns the first that it left.  set_bits: see lower_case; nothing
+ * under the plain rule.
  */
 static size_t make_keys(struct batch *batch, const struct chunk *chunk, size_t run, size_t last,
                         uint64_t set_bits)
@@ -354,7 +441,8 @@ static size_t make_keys(struct batch *batch, const struct chunk *chunk, size_t r
         if (length > FF_KEY_INLINE || at > last)
             break;
         memcpy(words, chunk->bytes + at, sizeof(words));
-        *key = ff_key_of_words(words[0] | set_bits, words[1] | set_bits, (uint32_t)length);
+        *key = ff_key_of_words(lower_case(words[0], set_bits, chunk->is_ascii),
+                               lower_case(words[1], set_bits, chunk->is_ascii), (uint32_t)length);
         __builtin_prefetch(ff_home_of(homes, key->hash), 1);
     }
     batch->count = (size_t)(key - batch->keys);
@@ -387,6 +475,8 @@ static int count_chunk(struct chunk *chunk, struct batch *batch)
     enum forkfold_word_rule rule = batch->kernel->rule;
     int code = 0;
 
+    if (rule == FORKFOLD_LETTERS && !chunk->is_ascii)
+        mark_kept_letters(chunk);
     if (rule == FORKFOLD_LETTERS)
         code = take_marked_tokens(chunk, batch);
     find_runs(chunk, rule);
