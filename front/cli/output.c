@@ -106,6 +106,13 @@ static int cannot_write(const struct ff_cli_output *output, int error)
                               output->option, strerror(error));
 }
 
+/* Some containers answer EPERM to the call that asks for the effective user, as it is newer. */
+static bool may_access(const char *path, int mode)
+{
+    return faccessat(AT_FDCWD, path, mode, AT_EACCESS) == 0 ||
+           (errno == EPERM && access(path, mode) == 0);
+}
+
 static int check_atomic(struct ff_cli_output *output)
 {
     int error = settle_target(output);
@@ -116,9 +123,9 @@ static int check_atomic(struct ff_cli_output *output)
                                   output->path, output->option);
     if (error != 0)
         return cannot_write(output, error);
-    if (output->replaces && faccessat(AT_FDCWD, output->target, W_OK, AT_EACCESS) != 0)
+    if (output->replaces && !may_access(output->target, W_OK))
         return cannot_write(output, errno);
-    if (faccessat(AT_FDCWD, output->directory, W_OK | X_OK, AT_EACCESS) != 0)
+    if (!may_access(output->directory, W_OK | X_OK))
         return ff_cli_usage_error("cannot write '%s' of %s: directory '%s': %s; name a file in a "
                                   "directory that you may write",
                                   output->path, output->option, output->directory, strerror(errno));

@@ -115,7 +115,10 @@ int ff_cli_signals_watch(struct ff_cli_signals *signals, forkfold_pool *pool,
     signals->pool = pool;
     signals->progress = progress;
     signals->fd = signalfd(-1, &signals->set, SFD_CLOEXEC | SFD_NONBLOCK);
-    if (signals->fd < 0)
-        return FORKFOLD_E_SYSTEM;
+    if (signals->fd < 0) {
+        /* Then the first ends the command at once, as otherwise a second one would. */
+        ff_cli_signals_release(signals);
+        return 0;
+    }
     return forkfold_pool_watch(pool, signals->fd, take_signals, signals);
 }

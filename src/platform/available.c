@@ -3,6 +3,7 @@
 
 #include <stdbool.h>
 #include <sys/resource.h>
+#include <sys/sysinfo.h>
 
 #include "platform/cgroup.h"
 #include "platform/kernel_file.h"
@@ -32,13 +33,23 @@ static void apply_limit(const char *folder, bool unified, void *context)
     lower(context, limit[0], used[0] - cached);
 }
 
+/* Without /proc nobody tells how much of what is used could be freed: half of all is a guess. */
+static uint64_t half_of_memory(void)
+{
+    struct sysinfo machine;
+
+    return sysinfo(&machine) == 0 ? (uint64_t)machine.totalram * machine.mem_unit / 2 : UINT64_MAX;
+}
+
 uint64_t ff_available_memory(void)
 {
-    uint64_t available = UINT64_MAX;
+    uint64_t available;
     long long kibibytes;
 
     if (ff_kernel_file_line("/proc", "meminfo", "MemAvailable", &kibibytes) && kibibytes >= 0)
         available = (uint64_t)kibibytes * 1024;
+    else
+        available = half_of_memory();
     ff_cgroup_visit("memory", apply_limit, &available);
     return available;
 }

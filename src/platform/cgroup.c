@@ -61,8 +61,12 @@ void ff_cgroup_visit(const char *controller,
     FILE *groups = fopen("/proc/self/cgroup", "re");
     char line[LINE_BYTES];
 
-    if (groups == NULL)
+    if (groups == NULL) {
+        /* Without /proc: what a container sees as the root is its own. */
+        visit_upwards("/sys/fs/cgroup", "", true, visit, context);
+        visit_version_1(controller, controller, "", visit, context);
         return;
+    }
     while (fgets(line, sizeof(line), groups) != NULL) {
         /* number:controllers:group; version 2 names no controllers */
         char *controllers = strchr(line, ':');

@@ -9,9 +9,18 @@
 #include <sched.h>
 #include <stdbool.h>
 #include <stddef.h>
+#include <unistd.h>
 
 #include "platform/cgroup.h"
 #include "platform/kernel_file.h"
+
+/* Where the kernel does not tell which of them this process may use. */
+static unsigned online_cpus(void)
+{
+    long count = sysconf(_SC_NPROCESSORS_ONLN);
+
+    return count > 0 ? (unsigned)count : 1;
+}
 
 static unsigned affinity_cpus(void)
 {
@@ -29,7 +38,7 @@ static unsigned affinity_cpus(void)
         if (count > 0)
             return (unsigned)count;
     }
-    return 1;
+    return online_cpus();
 }
 
 static void apply_quota(const char *folder, bool unified, void *context)

@@ -28,9 +28,25 @@ static int above_standard(int fd)
     return moved;
 }
 
+/* The new descriptor if it can be used, else -1 with the errno that the attempt has set. */
+static int usable(int fd, bool works)
+{
+    int cause = errno;
+
+    if (fd < 0 || works)
+        return fd;
+    close(fd);
+    errno = cause;
+    return -1;
+}
+
 int ff_epoll_open(void)
 {
-    return above_standard(epoll_create1(EPOLL_CLOEXEC));
+    int epoll = above_standard(epoll_create1(EPOLL_CLOEXEC));
+    struct epoll_event event;
+
+    /* Where waiting is refused, the loops around it would spin for ever. */
+    return usable(epoll, epoll >= 0 && epoll_wait(epoll, &event, 1, 0) == 0);
 }
 
 int ff_doorbell_open(void)
@@ -40,7 +56,11 @@ int ff_doorbell_open(void)
 
 int ff_alarm_open(void)
 {
-    return above_standard(timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK));
+    int alarm = above_standard(timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK));
+    struct itimerspec never = {0};
+
+    /* Where setting it is refused, no timeout and no deadline would ever come. */
+    return usable(alarm, alarm >= 0 && timerfd_settime(alarm, 0, &never, NULL) == 0);
 }
 
 int ff_pidfd_open(int pid)

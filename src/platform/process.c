@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "platform/process.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
@@ -26,6 +27,24 @@ static uint64_t ns_of(struct timeval time)
     return (uint64_t)time.tv_sec * FF_NS_PER_S + (uint64_t)time.tv_usec * 1000;
 }
 
+/* By its id, which could by now be another child's if the host reaps what is not its own. */
+static struct ff_exit reap_by_id(pid_t pid)
+{
+    struct rusage usage;
+    int status;
+    pid_t reaped;
+
+    do
+        reaped = wait4(pid, &status, 0, &usage);
+    while (reaped < 0 && errno == EINTR);
+    if (reaped < 0)
+        return (struct ff_exit){.known = false};
+    return (struct ff_exit){.known = true,
+                            .signal = WIFSIGNALED(status) ? WTERMSIG(status) : 0,
+                            .code = WIFEXITED(status) ? WEXITSTATUS(status) : 0,
+                            .cpu_ns = ns_of(usage.ru_utime) + ns_of(usage.ru_stime)};
+}
+
 struct ff_exit ff_process_reap(int pidfd, pid_t pid)
 {
     struct rusage usage;
@@ -33,20 +52,36 @@ struct ff_exit ff_process_reap(int pidfd, pid_t pid)
     struct ff_exit end;
     long result;
 
+    if (pidfd < 0)
+        return reap_by_id(pid);
     memset(&info, 0, sizeof(info));
     /* The C library's waitid has no place for what the child used. */
     do
-        result = syscall(SYS_waitid, pidfd >= 0 ? P_PIDFD : P_PID, pidfd >= 0 ? pidfd : pid, &info,
-                         WEXITED, &usage);
+        result = syscall(SYS_waitid, P_PIDFD, pidfd, &info, WEXITED, &usage);
     while (result < 0 && errno == EINTR);
+    /* Kernels before 5.4 do not wait for a pidfd; any says ECHILD when there is no such child. */
     if (result < 0)
-        return (struct ff_exit){.known = false};
+        return errno == ECHILD ? (struct ff_exit){.known = false} : reap_by_id(pid);
     end = (struct ff_exit){.known = true, .cpu_ns = ns_of(usage.ru_utime) + ns_of(usage.ru_stime)};
     if (info.si_code == CLD_EXITED)
         end.code = info.si_status;
     else
         end.signal = info.si_status;
     return end;
+}
+
+const char *ff_process_refused_call(int own_pidfd)
+{
+    int death_signal;
+
+    if (syscall(SYS_pidfd_send_signal, own_pidfd, 0, NULL, 0) != 0)
+        return "pidfd_send_signal";
+    if (kill(getpid(), 0) != 0)
+        return "kill";
+    /* What is set is what was. */
+    if (prctl(PR_GET_PDEATHSIG, &death_signal) != 0 || prctl(PR_SET_PDEATHSIG, death_signal) != 0)
+        return "prctl(PR_SET_PDEATHSIG)";
+    return NULL;
 }
 
 bool ff_process_bind_to_parent(pid_t parent)
@@ -59,17 +94,36 @@ static int compare_fds(const void *a, const void *b)
     return *(const int *)a - *(const int *)b;
 }
 
+/* False when the kernel does not list what is open. */
+static bool close_listed(unsigned first, unsigned last)
+{
+    DIR *open_files = opendir("/proc/self/fd");
+    const struct dirent *entry;
+
+    if (open_files == NULL)
+        return false;
+    while ((entry = readdir(open_files)) != NULL) {
+        char *end;
+        unsigned long fd = strtoul(entry->d_name, &end, 10);
+
+        if (end != entry->d_name && fd >= first && fd <= last && fd != (unsigned)dirfd(open_files))
+            close((int)fd);
+    }
+    closedir(open_files);
+    return true;
+}
+
 static void close_from_to(unsigned first, unsigned last)
 {
-    if (first > last)
-        return;
-    if (syscall(SYS_close_range, first, last, 0) == 0)
-        return;
+    enum { LIMIT_MAX = 65536 };
+
     /* Kernels before 5.9 and some sandboxes have no close_range. */
+    if (first > last || syscall(SYS_close_range, first, last, 0) == 0 || close_listed(first, last))
+        return;
     long limit = sysconf(_SC_OPEN_MAX);
 
-    if (limit < 0 || limit > 65536)
-        limit = 65536;
+    if (limit < 0 || limit > LIMIT_MAX)
+        limit = LIMIT_MAX;
     for (unsigned fd = first; fd <= last && fd < (unsigned)limit; fd++)
         close((int)fd);
 }

@@ -25,6 +25,12 @@ struct ff_memory_use {
 struct ff_exit ff_process_reap(int pidfd, pid_t pid);
 
 /*
+ * Tries, to no effect, what later on only a child would find refused, or nobody before something
+ * goes wrong.  The name of the first such call that the kernel refuses, with errno, or NULL.
+ */
+const char *ff_process_refused_call(int own_pidfd);
+
+/*
  * Ends this process when the thread that forked it ends, and says whether
  * that has happened already: parent is the id that getppid() must still give.
  * Only for children of single-threaded processes, because the signal is bound

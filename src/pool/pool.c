@@ -48,40 +48,92 @@ static void free_pool(forkfold_pool *pool)
     free(pool);
 }
 
-static int system_error(struct ff_error *error, const char *what)
-{
-    const char *way_out = "";
+/* What the newest of the calls that a pool cannot do without takes, pidfd_open. */
+#define LEAST_KERNEL "Linux 5.3"
 
-    if (errno == EMFILE || errno == ENFILE)
-        way_out = "; raise the limit of open files (ulimit -n)";
-    else if (errno == EAGAIN)
-        way_out = "; raise the limit of processes (ulimit -u)";
-    return ff_error_set(error, FORKFOLD_E_SYSTEM, "cannot %s: %s%s", what, strerror(errno),
-                        way_out);
+/* call: what errno is of. */
+static int system_error(struct ff_error *error, const char *what, const char *call)
+{
+    int cause = errno;
+    const char *reason = strerror(cause);
+
+    switch (cause) {
+    case EMFILE:
+    case ENFILE:
+        return ff_error_set(error, FORKFOLD_E_SYSTEM,
+                            "cannot %s: %s; raise the limit of open files (ulimit -n)", what,
+                            reason);
+    case EAGAIN:
+        return ff_error_set(error, FORKFOLD_E_SYSTEM,
+                            "cannot %s: %s; raise the limit of processes (ulimit -u)", what,
+                            reason);
+    case ENOMEM:
+    case ENOBUFS:
+    case ENOSPC:
+        return ff_error_set(error, FORKFOLD_E_SYSTEM, "cannot %s: %s: %s", what, call, reason);
+    default:
+        return ff_error_set(error, FORKFOLD_E_SYSTEM,
+                            "cannot %s: the kernel refuses %s: %s; that takes " LEAST_KERNEL
+                            " or newer and, in a container, a seccomp filter that allows it",
+                            what, call, reason);
+    }
+}
+
+/* Stores an open descriptor; false when there is none. */
+static bool keep(int *place, int fd)
+{
+    *place = fd;
+    return fd >= 0;
+}
+
+/* Opens everything but the channel.  NULL, or the call that failed, with errno. */
+static const char *open_descriptors(forkfold_pool *pool, struct handover *handover)
+{
+    if (!keep(&pool->layout.driver_bell, ff_doorbell_open()) ||
+        !keep(&pool->layout.supervisor_bell, ff_doorbell_open()))
+        return "eventfd";
+    if (!keep(&pool->epoll, ff_epoll_open()))
+        return "epoll";
+    if (!keep(&pool->alarm, ff_alarm_open()))
+        return "timerfd";
+    if (!keep(&handover->driver_pidfd, ff_pidfd_open(getpid())))
+        return "pidfd_open";
+    if (ff_lifeline_open(handover->lifeline) != 0)
+        return "pipe2";
+    pool->lifeline = handover->lifeline[1];
+    handover->lifeline[1] = -1;
+    return NULL;
+}
+
+/* The same for the channel, with a message through it: the next would be sent in need. */
+static const char *open_channel(forkfold_pool *pool, struct handover *handover)
+{
+    char message = 0;
+    int ends[2];
+    int none;
+
+    if (ff_channel_open(ends) != 0)
+        return "socketpair";
+    pool->spill.channel = ends[0];
+    handover->channel = ends[1];
+    if (ff_channel_send(ends[0], &message, sizeof(message), -1) != 0)
+        return "sendmsg";
+    return ff_channel_receive(ends[1], &message, sizeof(message), &none, 0) == 1 ? NULL : "recvmsg";
 }
 
 static int open_events(forkfold_pool *pool, struct handover *handover, struct ff_error *error)
 {
-    int ends[2];
+    const char *failed = open_descriptors(pool, handover);
 
-    pool->layout.driver_bell = ff_doorbell_open();
-    pool->layout.supervisor_bell = ff_doorbell_open();
-    pool->epoll = ff_epoll_open();
-    pool->alarm = ff_alarm_open();
-    handover->driver_pidfd = ff_pidfd_open(getpid());
-    if (pool->layout.driver_bell < 0 || pool->layout.supervisor_bell < 0 || pool->epoll < 0 ||
-        pool->alarm < 0 || handover->driver_pidfd < 0 || ff_lifeline_open(handover->lifeline) != 0)
-        return system_error(error, "open the pool's descriptors");
-    pool->lifeline = handover->lifeline[1];
-    handover->lifeline[1] = -1;
-    if (ff_channel_open(ends) != 0)
-        return system_error(error, "open the pool's channel");
-    pool->spill.channel = ends[0];
-    handover->channel = ends[1];
+    if (failed == NULL)
+        failed = open_channel(pool, handover);
+    if (failed != NULL)
+        return system_error(error, "open the pool's descriptors", failed);
     if (ff_epoll_add(pool->epoll, pool->layout.driver_bell, FF_TAG_BELL) != 0 ||
         ff_epoll_add(pool->epoll, pool->alarm, FF_TAG_ALARM) != 0)
-        return system_error(error, "watch the pool's descriptors");
-    return 0;
+        return system_error(error, "watch the pool's descriptors", "epoll_ctl");
+    failed = ff_process_refused_call(handover->driver_pidfd);
+    return failed == NULL ? 0 : system_error(error, "watch over processes", failed);
 }
 
 static int fork_supervisor(forkfold_pool *pool, const struct handover *handover, int keep_fd,
@@ -91,7 +143,7 @@ static int fork_supervisor(forkfold_pool *pool, const struct handover *handover,
     FF_KILL_POINT("driver.open.fork");
     pool->supervisor = fork();
     if (pool->supervisor < 0)
-        return system_error(error, "fork the supervisor");
+        return system_error(error, "fork the supervisor", "fork");
     if (pool->supervisor == 0)
         ff_supervisor_main(&(struct ff_supervisor_options){.layout = &pool->layout,
                                                            .lifeline = handover->lifeline[0],
@@ -104,7 +156,7 @@ static int fork_supervisor(forkfold_pool *pool, const struct handover *handover,
     pool->supervisor_pidfd = ff_pidfd_open(pool->supervisor);
     if (pool->supervisor_pidfd < 0 ||
         ff_epoll_add(pool->epoll, pool->supervisor_pidfd, FF_TAG_SUPERVISOR) != 0) {
-        system_error(error, "watch the supervisor");
+        system_error(error, "watch the supervisor", "pidfd_open or epoll_ctl");
         kill(pool->supervisor, SIGKILL);
         ff_process_reap(-1, pool->supervisor);
         return error->code;
