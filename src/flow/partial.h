@@ -70,7 +70,8 @@ int ff_partial_write(struct ff_partial *to, const struct ff_table *table);
  */
 bool ff_partial_is_sound(const struct ff_partial *partial, size_t room);
 
-/* The first record whose hash is at least hash, or the place behind the last.  For sound partials. */
+/* The first record whose hash is at least hash (up to 2^32), or the place behind the last.  For
+ * sound partials. */
 struct ff_partial_place ff_partial_find(const struct ff_partial *partial, uint64_t hash);
 
 /* The records, entry_count of them: for ff_record_get. */

@@ -82,8 +82,9 @@ static struct ff_table take_table(struct fuzz_input *input)
 
 /*
  * Some bytes as an input, behind the one that says how to use it, if FUZZ_KEEP names a folder.  So
- * corpus/partial/raw and corpus/partial/records were made, and are to be made again when partials
- * have changed: FUZZ_KEEP=tests/fuzz/corpus/partial replay_partial tests/fuzz/corpus/partial/edited-none
+ * the inputs raw and records were made, and are to be made again when partials have changed:
+ *
+ *     cd tests/fuzz/corpus/partial && FUZZ_KEEP=. .../replay_partial edited-none
  */
 static void keep(const char *name, int how, const void *bytes, size_t count)
 {

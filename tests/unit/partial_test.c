@@ -377,7 +377,7 @@ static void assert_added_though_emptied(const struct ff_table *table,
     assert_int_equal(budget.used_bytes, 0);
 }
 
-/* Emptied when it has to grow, the table lacks the keys that it had, and needs room for them too. */
+/* Emptied when it has to grow, a table lacks what it had, and needs room for that too. */
 static void table_that_is_emptied_meanwhile_gets_every_sum(void **state)
 {
     struct ff_table table = {0};

@@ -178,7 +178,7 @@ static unsigned char *put_record(const struct random_key *key, size_t *bytes)
     return record;
 }
 
-/* Keys of all short lengths and some long ones, with sums of all lengths; what lies behind varies. */
+/* Keys of all short lengths and some long ones, sums of all lengths; what lies behind varies. */
 static void records_come_back_and_need_no_more_than_their_slack(void **state)
 {
     struct random_keys set = make_random_keys(1000);
