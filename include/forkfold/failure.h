@@ -23,7 +23,8 @@ enum forkfold_reason {
     FORKFOLD_REASON_SIGNAL,     /* the worker died of a signal while on this input */
     FORKFOLD_REASON_EXIT,       /* the worker exited while on this input */
     FORKFOLD_REASON_TIMEOUT,    /* the input took longer than the timeout of an item */
-    FORKFOLD_REASON_MEMORY      /* the worker could not get memory, or was killed for using it */
+    FORKFOLD_REASON_MEMORY,     /* the worker could not get memory, or was killed for using it */
+    FORKFOLD_REASON_ERROR       /* the function said so */
 };
 
 /*

@@ -3,9 +3,13 @@
 #ifndef FORKFOLD_FORKFOLD_H
 #define FORKFOLD_FORKFOLD_H
 
+#include <forkfold/call.h>
 #include <forkfold/error.h>
 #include <forkfold/failure.h>
+#include <forkfold/numbers.h>
 #include <forkfold/pool.h>
+#include <forkfold/primes.h>
+#include <forkfold/shared.h>
 #include <forkfold/stats.h>
 #include <forkfold/version.h>
 #include <forkfold/words.h>

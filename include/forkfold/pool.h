@@ -34,6 +34,15 @@ typedef struct forkfold_pool_options {
     uint64_t memory_bytes; /* what counts may take in all workers together; 0 = a quarter of what is
                               available when a call begins.  Past it they go to spill_folder. */
     const char *spill_folder; /* NULL = $TMPDIR, or /var/tmp without it; copied */
+
+    int (*initializer)(void *context); /* run by every worker before it works, replacements too; a
+                                          nonzero return is a death of the worker.  NULL = none */
+    void *initializer_context;         /* as it is when the pool is opened */
+    uint64_t tasks_per_worker;         /* a worker that has run so many makes room for a fresh one;
+                                          0 = it stays */
+    uint64_t recycle_bytes;       /* likewise, when its own memory has passed so much; 0 = never */
+    uint64_t worker_memory_bytes; /* a worker gets so much beyond what it was born with, and
+                                          then no more: allocations fail; 0 = no limit */
 } forkfold_pool_options;
 
 /*

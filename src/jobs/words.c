@@ -340,6 +340,9 @@ int forkfold_count_words(forkfold_pool *pool, const forkfold_words_options *opti
     int code = ff_call_check(pool);
 
     if (code == 0)
+        code = ff_items_yield(pool);
+
+    if (code == 0)
         code = check_options(pool, options);
     if (code == 0)
         code = open_counting(&counting);

@@ -34,8 +34,8 @@ int ff_words_run_call(struct ff_counting *counting, const struct ff_job *job, co
     if (timeout_ns != 0)
         call.housekeeping_ns = timeout_ns + FF_HOUSEKEEPING_NS;
     ff_call_begin(counting->pool, &call);
-    for (uint64_t item = 0; item < item_count && code == 0; item++)
-        code = ff_call_post(counting->pool, (struct ff_task){.first = item, .count = 1});
+    if (item_count > 0)
+        code = ff_call_post(counting->pool, (struct ff_task){.count = item_count}, 1);
     if (code < 0)
         return code;
     ff_call_close(counting->pool);

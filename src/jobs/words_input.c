@@ -24,7 +24,7 @@ static int post(struct ff_words_input *input, forkfold_pool *pool, struct ff_tas
 {
     int code = ff_words_input_flush(input, pool);
 
-    return code < 0 ? code : ff_call_post(pool, task);
+    return code < 0 ? code : ff_call_post(pool, task, task.count);
 }
 
 int ff_words_input_flush(struct ff_words_input *input, forkfold_pool *pool)
@@ -33,7 +33,7 @@ int ff_words_input_flush(struct ff_words_input *input, forkfold_pool *pool)
 
     input->batch = (struct ff_task){.first = input->count};
     input->batch_bytes = 0;
-    return task.count == 0 ? 0 : ff_call_post(pool, task);
+    return task.count == 0 ? 0 : ff_call_post(pool, task, task.count);
 }
 
 static int fail_full(const struct ff_words_input *input, forkfold_pool *pool)

@@ -25,6 +25,8 @@ const char *forkfold_reason_name(enum forkfold_reason reason)
         return "timeout";
     case FORKFOLD_REASON_MEMORY:
         return "memory";
+    case FORKFOLD_REASON_ERROR:
+        return "error";
     }
     return "unknown";
 }

@@ -14,10 +14,11 @@ static void judge_claims(const struct ff_counting *counting, unsigned slot, uint
 {
     const struct ff_layout *layout = &counting->pool->layout;
     const struct ff_input *inputs = counting->input.context->inputs;
+    size_t near[FF_BOARD_COUNT] = {0};
     struct ff_task task;
 
     for (uint64_t i = 0; i < covered; i++) {
-        if (!ff_layout_task(layout, layout->segments[slot].claims[i], &task))
+        if (!ff_layout_task(layout, layout->segments[slot].claims[i], near, &task))
             continue;
         /* A task that was queued again may span files. */
         for (uint64_t item = task.first;

@@ -5,18 +5,26 @@ void ff_board_reset(struct ff_board *board)
 {
     ff_own_set(&board->shared->closed, 0);
     ff_own_set(&board->shared->posted, 0);
+    ff_own_set(&board->shared->postings, 0);
     ff_own_set(&board->cursor->next, 0);
 }
 
-bool ff_board_post(struct ff_board *board, struct ff_task task)
+static uint64_t tasks_of(const struct ff_posting *posting)
 {
+    return (posting->all.count - 1) / posting->chunk + 1;
+}
+
+bool ff_board_post(struct ff_board *board, struct ff_task items, uint64_t chunk)
+{
+    uint64_t postings = ff_peer_get(&board->shared->postings);
     uint64_t posted = ff_peer_get(&board->shared->posted);
 
-    if (posted >= board->capacity)
+    if (postings >= board->capacity)
         return false;
-    board->tasks[posted] = task;
-    /* Partner: ff_board_posted in the claimers, which read tasks[] after it. */
-    ff_publish(&board->shared->posted, posted + 1);
+    board->postings[postings] = (struct ff_posting){.number = posted, .chunk = chunk, .all = items};
+    ff_own_set(&board->shared->postings, postings + 1);
+    /* Partner: ff_board_posted in the claimers, which read postings after it. */
+    ff_publish(&board->shared->posted, posted + tasks_of(&board->postings[postings]));
     return true;
 }
 
@@ -27,9 +35,74 @@ void ff_board_close(struct ff_board *board)
 
 uint64_t ff_board_posted(const struct ff_board *board)
 {
-    uint64_t posted = ff_observe(&board->shared->posted);
+    return ff_observe(&board->shared->posted);
+}
 
-    return posted < board->capacity ? posted : board->capacity;
+static uint64_t visible_postings(const struct ff_board *board)
+{
+    uint64_t postings = ff_peer_get(&board->shared->postings);
+
+    return postings < board->capacity ? postings : board->capacity;
+}
+
+/* The last posting whose number is not above the given one. */
+static size_t find_posting(const struct ff_board *board, uint64_t number, size_t count)
+{
+    size_t low = 0;
+
+    while (count - low > 1) {
+        size_t middle = low + (count - low) / 2;
+
+        if (board->postings[middle].number <= number)
+            low = middle;
+        else
+            count = middle;
+    }
+    return low;
+}
+
+bool ff_board_task(const struct ff_board *board, uint64_t number, size_t *near,
+                   struct ff_task *task)
+{
+    /* Posted before postings: each task that is visible belongs to a posting that is. */
+    uint64_t posted = ff_board_posted(board);
+    size_t count = (size_t)visible_postings(board);
+    const struct ff_posting *posting;
+    size_t at = *near;
+
+    if (number >= posted || count == 0)
+        return false;
+    if (at >= count || number < board->postings[at].number)
+        at = find_posting(board, number, count);
+    /* Others have claimed a few in between. */
+    for (unsigned step = 0; at + 1 < count && board->postings[at + 1].number <= number; step++) {
+        if (step == 16)
+            at = find_posting(board, number, count);
+        else
+            at++;
+    }
+    *near = at;
+    posting = &board->postings[at];
+    uint64_t offset = (number - posting->number) * posting->chunk;
+    uint64_t left = posting->all.count - offset;
+
+    *task = (struct ff_task){.first = posting->all.first + offset,
+                             .count = left < posting->chunk ? left : posting->chunk,
+                             .owner = posting->all.owner,
+                             .serial = posting->all.serial,
+                             .index = posting->all.index + offset,
+                             .blamed = posting->all.blamed};
+    return true;
+}
+
+uint64_t ff_board_items(const struct ff_board *board)
+{
+    uint64_t posted = ff_board_posted(board);
+    size_t count = (size_t)visible_postings(board);
+
+    return posted == 0
+               ? 0
+               : board->postings[count - 1].all.first + board->postings[count - 1].all.count;
 }
 
 bool ff_board_claim(struct ff_board *board, uint64_t *number)

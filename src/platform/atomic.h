@@ -18,6 +18,8 @@
  *                        read the other's (sleeping and work, joined and
  *                        closing).  Sequentially consistent: with less, both
  *                        could read the old values and both go on.
+ *   settle               A fence for the same where the word that is stored is published, and the
+ *                        one that is read is the other's announcement, or the other way round.
  *   take_next / take_if  Claims: one atomic operation hands out a number to
  *                        exactly one process.  Acquire-release, so that who
  *                        sees the cursor past a claim also sees what the
@@ -67,6 +69,11 @@ static inline void ff_announce(ff_word64 *word, uint64_t value)
 static inline uint64_t ff_recheck(const ff_word64 *word)
 {
     return atomic_load_explicit(word, memory_order_seq_cst);
+}
+
+static inline void ff_settle(void)
+{
+    atomic_thread_fence(memory_order_seq_cst);
 }
 
 static inline uint64_t ff_take_next(ff_word64 *cursor)

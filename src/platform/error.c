@@ -51,6 +51,14 @@ const char *forkfold_strerror(int code)
         return "partial is damaged";
     case FORKFOLD_E_LIMIT:
         return "limit reached";
+    case FORKFOLD_E_PENDING:
+        return "not done yet";
+    case FORKFOLD_E_FAILED:
+        return "the item failed";
+    case FORKFOLD_E_RANGE:
+        return "result out of range";
+    case FORKFOLD_E_INITIALIZER:
+        return "initializer failed";
     case FORKFOLD_E_SPILL:
         return "what left memory cannot be written to disk or read again";
     default:

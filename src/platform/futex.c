@@ -14,7 +14,9 @@ void ff_futex_wait(const ff_word32 *word, uint32_t snapshot)
     syscall(SYS_futex, word, FUTEX_WAIT, snapshot, NULL, NULL, 0);
 }
 
-void ff_futex_wake_all(ff_word32 *word)
+void ff_futex_wake(ff_word32 *word, uint64_t count)
 {
-    syscall(SYS_futex, word, FUTEX_WAKE, INT_MAX, NULL, NULL, 0);
+    int most = count < INT_MAX ? (int)count : INT_MAX;
+
+    syscall(SYS_futex, word, FUTEX_WAKE, most, NULL, NULL, 0);
 }

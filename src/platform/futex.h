@@ -17,7 +17,7 @@
 /* Returns when the word differs from snapshot, or earlier without a reason. */
 void ff_futex_wait(const ff_word32 *word, uint32_t snapshot);
 
-/* Wakes everybody who waits on the word. */
-void ff_futex_wake_all(ff_word32 *word);
+/* Wakes up to count of those who wait on the word. */
+void ff_futex_wake(ff_word32 *word, uint64_t count);
 
 #endif

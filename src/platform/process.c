@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
@@ -288,4 +289,52 @@ struct ff_memory_use ff_process_memory(void)
         .shared_bytes =
             kibibytes_of("smaps_rollup", "Pss_File") + kibibytes_of("smaps_rollup", "Pss_Shmem"),
     };
+}
+
+uint64_t ff_process_private_bytes(void)
+{
+    char text[128];
+    unsigned long long size;
+    unsigned long long resident;
+    unsigned long long shared;
+    int fd = open("/proc/self/statm", O_RDONLY | O_CLOEXEC);
+    ssize_t got;
+
+    if (fd < 0)
+        return 0;
+    got = read(fd, text, sizeof(text) - 1);
+    close(fd);
+    text[got > 0 ? got : 0] = '\0';
+    if (sscanf(text, "%llu %llu %llu", &size, &resident, &shared) != 3 || shared > resident)
+        return 0;
+    return (resident - shared) * (uint64_t)sysconf(_SC_PAGESIZE);
+}
+
+bool ff_process_limit_memory(uint64_t bytes)
+{
+    uint64_t limit = kibibytes_of("status", "VmData") + bytes;
+
+    return setrlimit(RLIMIT_DATA, &(struct rlimit){.rlim_cur = limit, .rlim_max = limit}) == 0;
+}
+
+const unsigned char *ff_here_open(void)
+{
+    size_t bytes = (size_t)sysconf(_SC_PAGESIZE);
+    unsigned char *page =
+        mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+    if (page == MAP_FAILED)
+        return NULL;
+    if (madvise(page, bytes, MADV_WIPEONFORK) != 0) {
+        munmap(page, bytes);
+        return NULL;
+    }
+    *page = 1;
+    return page;
+}
+
+void ff_here_close(const unsigned char *here)
+{
+    if (here != NULL)
+        munmap((void *)here, (size_t)sysconf(_SC_PAGESIZE));
 }

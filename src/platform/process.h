@@ -4,6 +4,7 @@
 #define FF_PLATFORM_PROCESS_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>
 
@@ -61,6 +62,25 @@ uint64_t ff_process_cpu_ns(pid_t pid);
 
 /* Zeroes where the kernel does not tell.  Takes time in proportion to the memory. */
 struct ff_memory_use ff_process_memory(void);
+
+/* This process's memory that it shares with nobody; 0 where the kernel does not tell. */
+uint64_t ff_process_private_bytes(void);
+
+/* From here on this process gets so many bytes more, and then no more.  False with errno. */
+bool ff_process_limit_memory(uint64_t bytes);
+
+/*
+ * A mark that this process has, and no child that it forks: to find out, without a system call,
+ * whether one is still in the process that opened it.  NULL where the kernel cannot do that; then
+ * ff_here_is says no everywhere, and the process id has to be asked.
+ */
+const unsigned char *ff_here_open(void);
+void ff_here_close(const unsigned char *here); /* NULL is allowed */
+
+static inline bool ff_here_is(const unsigned char *here)
+{
+    return here != NULL && *(const volatile unsigned char *)here != 0;
+}
 
 /* How often the kernel has killed for memory in this process's cgroup, or on the machine. */
 unsigned long ff_process_oom_kills(void);

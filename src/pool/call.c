@@ -31,14 +31,24 @@ uint64_t ff_call_clock_ns(const forkfold_pool *pool)
     return ff_clock_ns() - ff_peer_get(&pool->layout.control->paused_ns);
 }
 
+int ff_call_check_process(forkfold_pool *pool)
+{
+    pool->error.code = 0;
+    pool->error.message[0] = '\0';
+    if (ff_here_is(pool->here) || pool->owner == getpid())
+        return 0;
+    return ff_error_set(&pool->error, FORKFOLD_E_FORKED,
+                        "the pool was opened by process %d and cannot be used in process %d; "
+                        "open a pool of your own after the fork",
+                        (int)pool->owner, (int)getpid());
+}
+
 int ff_call_check(forkfold_pool *pool)
 {
-    pool->error = (struct ff_error){0};
-    if (pool->owner != getpid())
-        return ff_error_set(&pool->error, FORKFOLD_E_FORKED,
-                            "the pool was opened by process %d and cannot be used in process %d; "
-                            "open a pool of your own after the fork",
-                            (int)pool->owner, (int)getpid());
+    int code = ff_call_check_process(pool);
+
+    if (code < 0)
+        return code;
     if (pool->lost)
         return ff_error_set(&pool->error, FORKFOLD_E_SUPERVISOR,
                             "the pool's supervisor has died; close the pool and open another");
@@ -95,6 +105,7 @@ void ff_call_begin(forkfold_pool *pool, const struct ff_call_options *options)
     ff_own_set(&supervisor->retries, 0);
     ff_own_set(&supervisor->quarantined, 0);
     ff_own_set(&supervisor->cpu_ns, 0);
+    ff_own_set(&control->shortest_ns, 0);
     control->call = (struct ff_call){.job = options->job,
                                      .context = options->context,
                                      .timeout_ns = options->timeout_ns,
@@ -103,6 +114,7 @@ void ff_call_begin(forkfold_pool *pool, const struct ff_call_options *options)
                                      .attempts = options->attempts,
                                      .max_deaths = options->max_deaths,
                                      .seal_on_failure = options->seal_on_failure,
+                                     .keeps_output = options->keeps_output,
                                      .measure = options->measure};
     if (options->measure)
         pool->cpu_begin_ns = ff_process_cpu_ns(0);
@@ -119,15 +131,16 @@ void ff_call_begin(forkfold_pool *pool, const struct ff_call_options *options)
     arm_alarm(pool);
 }
 
-int ff_call_post(forkfold_pool *pool, struct ff_task task)
+int ff_call_post(forkfold_pool *pool, struct ff_task items, uint64_t chunk)
 {
     FF_KILL_POINT("driver.post");
-    if (!ff_board_post(&pool->layout.boards[FF_MAIN], task))
-        return ff_error_set(&pool->error, FORKFOLD_E_LIMIT,
-                            "too many tasks for the region (%zu); raise the limit of address "
-                            "space (ulimit -v)",
-                            pool->layout.boards[FF_MAIN].capacity);
-    ff_layout_wake_workers(&pool->layout);
+    if (!ff_board_post(&pool->layout.boards[FF_MAIN], items, chunk))
+        return ff_error_set(
+            &pool->error, FORKFOLD_E_LIMIT,
+            "too many runs of tasks for the region (%zu); raise the limit of address "
+            "space (ulimit -v)",
+            pool->layout.boards[FF_MAIN].capacity);
+    ff_layout_wake_workers(&pool->layout, (items.count - 1) / chunk + 1);
     FF_KILL_POINT("driver.posted");
     return 0;
 }
@@ -136,7 +149,7 @@ void ff_call_close(forkfold_pool *pool)
 {
     FF_KILL_POINT("driver.close.begin");
     ff_board_close(&pool->layout.boards[FF_MAIN]);
-    ff_layout_wake_workers(&pool->layout);
+    ff_layout_wake_workers(&pool->layout, UINT64_MAX);
     /* With nothing posted no worker may ever join: the supervisor must see the end itself. */
     ff_doorbell_ring(pool->layout.supervisor_bell);
     FF_KILL_POINT("driver.close.done");
@@ -245,7 +258,7 @@ static int outcome(forkfold_pool *pool)
                         (int)sizeof(supervisor->message) - 1, supervisor->message);
 }
 
-int ff_call_step(forkfold_pool *pool, bool block)
+int ff_call_handle(forkfold_pool *pool, bool block)
 {
     enum { ROUND = 16 };
     uint64_t tags[ROUND];
@@ -255,6 +268,13 @@ int ff_call_step(forkfold_pool *pool, bool block)
     FF_KILL_POINT("driver.step");
     for (int i = 0; i < count && code == 0; i++)
         code = handle(pool, tags[i]);
+    return code;
+}
+
+int ff_call_step(forkfold_pool *pool, bool block)
+{
+    int code = ff_call_handle(pool, block);
+
     if (code == 0 && has_finished(pool))
         return outcome(pool);
     return code;

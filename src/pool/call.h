@@ -13,11 +13,15 @@
 
 #include "platform/clock.h"
 #include "platform/error.h"
+#include "pool/items.h"
 #include "pool/seal.h"
 #include "pool/shared.h"
 #include "pool/spill.h"
 
 enum { FF_WATCHES_MAX = 8 };
+
+/* Deaths in a row without progress that a call bears, unless somebody has said it. */
+enum { FF_DEATHS_MAX = 10 };
 
 /* What a worker may take, beyond the timeout of an item, to start, to seal or to take over. */
 #define FF_HOUSEKEEPING_NS (10 * FF_NS_PER_S)
@@ -31,6 +35,7 @@ struct ff_watch {
 /* Private to the driver.  Children hold a dead copy of it. */
 struct forkfold_pool {
     pid_t owner;
+    const unsigned char *here; /* see ff_here_open */
     struct ff_layout layout;
     pid_t supervisor;
     int supervisor_pidfd;
@@ -41,6 +46,7 @@ struct forkfold_pool {
     unsigned watch_count;
     uint64_t memory_bytes; /* wanted by whoever opened the pool, or 0 */
     struct ff_spill_files spill;
+    struct ff_items items;
     struct ff_error error;
     bool lost;       /* the supervisor has died */
     bool has_result; /* somebody borrows the region */
@@ -66,6 +72,7 @@ struct ff_call_options {
     unsigned attempts;
     unsigned max_deaths;
     bool seal_on_failure;
+    bool keeps_output;
     bool measure;
     uint64_t tick_ns; /* call on_tick this often; 0 = never */
     void (*on_tick)(void *context);
@@ -83,6 +90,9 @@ struct ff_call_counts {
 
 /* The clock of deadlines: it stands still while the driver is paused. */
 uint64_t ff_call_clock_ns(const forkfold_pool *pool);
+
+/* Whether this is the process that opened the pool: 0 or FORKFOLD_E_FORKED. */
+int ff_call_check_process(forkfold_pool *pool);
 
 /* Whether the pool can be used here and now: 0, FORKFOLD_E_FORKED, FORKFOLD_E_SUPERVISOR, FORKFOLD_E_BUSY. */
 int ff_call_check(forkfold_pool *pool);
@@ -103,13 +113,16 @@ uint64_t ff_call_memory(const forkfold_pool *pool);
 void ff_call_begin(forkfold_pool *pool, const struct ff_call_options *options);
 
 /*
- * Posts a run of items; first continues where the last task ended.  0 or
+ * Posts a run of items in tasks of chunk; first continues where the last run ended.  0 or
  * FORKFOLD_E_LIMIT.
  */
-int ff_call_post(forkfold_pool *pool, struct ff_task task);
+int ff_call_post(forkfold_pool *pool, struct ff_task items, uint64_t chunk);
 
 /* No more tasks will come. */
 void ff_call_close(forkfold_pool *pool);
+
+/* Handles what has happened, in a call or between two.  0 or a code, as when the supervisor has died. */
+int ff_call_handle(forkfold_pool *pool, bool block);
 
 /*
  * Handles what has happened; with block, waits until something has.  1 when

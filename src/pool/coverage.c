@@ -32,6 +32,7 @@ static void cover_slot(struct ff_coverage *coverage, const struct ff_layout *lay
                        uint64_t call)
 {
     const struct ff_segment_areas *areas = &layout->segments[slot];
+    size_t near[FF_BOARD_COUNT] = {0};
     uint64_t sealed;
     bool damaged;
 
@@ -45,27 +46,18 @@ static void cover_slot(struct ff_coverage *coverage, const struct ff_layout *lay
     for (uint64_t i = 0; i < seal->covered; i++) {
         struct ff_task task;
 
-        if (ff_layout_task(layout, areas->claims[i], &task))
+        if (ff_layout_task(layout, areas->claims[i], near, &task))
             cover(coverage, task);
         else
             coverage->damaged = true;
     }
 }
 
-static uint64_t posted_items(const struct ff_layout *layout)
-{
-    const struct ff_board *board = &layout->boards[FF_MAIN];
-    uint64_t posted = ff_board_posted(board);
-
-    /* The driver posts items in order and without gaps. */
-    return posted == 0 ? 0 : board->tasks[posted - 1].first + board->tasks[posted - 1].count;
-}
-
 int ff_coverage_open(struct ff_coverage *coverage, const struct ff_layout *layout, uint64_t call)
 {
     uint64_t quarantined = ff_observe(&layout->supervisor->quarantined);
 
-    *coverage = (struct ff_coverage){.items = posted_items(layout)};
+    *coverage = (struct ff_coverage){.items = ff_board_items(&layout->boards[FF_MAIN])};
     coverage->bits = calloc(coverage->items / 64 + 1, sizeof(*coverage->bits));
     if (coverage->bits == NULL)
         return FORKFOLD_E_MEMORY;

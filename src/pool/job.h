@@ -18,6 +18,8 @@
 #include <forkfold/failure.h>
 
 struct ff_worker;
+struct ff_segment_areas;
+struct ff_task;
 
 /* Why an item failed by the job's own word.  Lies in seals: fixed size, no pointers. */
 struct ff_item_failure {
@@ -34,6 +36,11 @@ enum ff_item_status {
     FF_ITEM_SEAL_NOW = 2 /* what has been done must not wait: seal at once */
 };
 
+/*
+ * A job seals what its items came to, or publishes the result of each item by itself.  The second
+ * kind has is_done(); its items belong to owners, and its call stays open: nothing of it is sealed
+ * before it is closed.
+ */
 struct ff_job {
     const char *name;
 
@@ -48,6 +55,12 @@ struct ff_job {
      * ends the call, from here and from the functions below, for no other worker would fare better.
      */
     int (*run)(void *state, uint64_t item, struct ff_item_failure *failure);
+
+    /*
+     * Instead of run, for jobs with is_done whose items may be tiny: runs all items of a task, and
+     * before each calls ff_worker_enter_item.  0 or a negative code that ends the worker.
+     */
+    int (*run_task)(void *state, const struct ff_task *task);
 
     /* Adds to the state what an earlier seal of this slot holds.  0 or a negative code. */
     int (*absorb)(void *state, const void *payload, size_t bytes);
@@ -64,9 +77,33 @@ struct ff_job {
      * itself, or of the first piece of a split file.  NULL: each its own.
      */
     uint64_t (*group)(const void *context, uint64_t item);
+
+    /*
+     * Whether the result of an item has been published, or nobody wants it any more: then it is not
+     * run again when its worker dies.  index is the item's number in its owner.  NULL: see above.
+     */
+    bool (*is_done)(const void *owner, uint64_t serial, uint64_t index);
+
+    /* With is_done: how often an item of this owner may be blamed for a death before it is given up. */
+    uint32_t (*attempts)(const void *owner);
+
+    /* With is_done: what an item of this owner may take; 0 = for ever. */
+    uint64_t (*timeout_ns)(const void *owner);
+
+    /* With is_done: whether a worker that is on an item of this owner is to be ended. */
+    bool (*is_cancelled)(const void *owner);
 };
 
 /* For the job's functions, inside a worker. */
+
+/* From here on a death is blamed on the item, until its result is published. */
+void ff_worker_enter_item(struct ff_worker *worker, uint64_t item);
+
+/* Where this worker's segment has its parts. */
+const struct ff_segment_areas *ff_worker_areas(const struct ff_worker *worker);
+
+/* Tells the driver that there is something new, if it listens; at_once also if it does so lazily. */
+void ff_worker_notify(struct ff_worker *worker, bool at_once);
 
 /* Adds to what progress displays show. */
 void ff_worker_count_bytes(struct ff_worker *worker, uint64_t bytes);

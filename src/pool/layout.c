@@ -17,10 +17,19 @@
 #define REGION_BYTES_LEAST ((size_t)16 << 20)
 
 /* Parts of the region, in 64ths; the segments share what is left. */
-enum { INPUT_PART = 16, MAIN_TASKS_PART = 4, RETRY_TASKS_PART = 1, QUARANTINE_PART = 1 };
+enum {
+    INPUT_PART = 8,
+    SHARED_PART = 4,
+    OWNERS_PART = 1,
+    ARRAYS_PART = 2,
+    RESULTS_PART = 2,
+    MAIN_TASKS_PART = 4,
+    RETRY_TASKS_PART = 1,
+    QUARANTINE_PART = 1
+};
 
 /* Parts of a segment, in 64ths; the output area takes what is left. */
-enum { CLAIMS_PART = 2, BUFFER_PART = 13 };
+enum { CLAIMS_PART = 2, NOTES_PART = 1, PIECES_PART = 1, BUFFER_PART = 12 };
 
 static struct ff_area cut(struct ff_area *from, size_t bytes)
 {
@@ -43,6 +52,16 @@ static void lay_out_segment(struct ff_segment_areas *areas, struct ff_area whole
 
     areas->claims = (uint64_t *)claims.base;
     areas->claim_capacity = claims.bytes / sizeof(uint64_t);
+
+    struct ff_area notes = cut(&rest, NOTES_PART * unit);
+
+    areas->notes = (struct ff_item_note *)notes.base;
+    areas->note_capacity = notes.bytes / sizeof(struct ff_item_note);
+
+    struct ff_area pieces = cut(&rest, PIECES_PART * unit);
+
+    areas->pieces = (struct ff_item_piece *)pieces.base;
+    areas->piece_capacity = pieces.bytes / sizeof(struct ff_item_piece);
     for (int i = 0; i < 4; i++)
         areas->buffers[i / 2][i % 2] = cut(&rest, BUFFER_PART * unit);
     areas->output = rest;
@@ -52,12 +71,12 @@ static void lay_out_board(struct ff_layout *layout, enum ff_board_id id,
                           struct ff_board_shared *shared, struct ff_cursor_shared *cursor,
                           size_t bytes)
 {
-    struct ff_area tasks = ff_region_carve(&layout->region, bytes);
+    struct ff_area postings = ff_region_carve(&layout->region, bytes);
 
     layout->boards[id] = (struct ff_board){.shared = shared,
                                            .cursor = cursor,
-                                           .tasks = (struct ff_task *)tasks.base,
-                                           .capacity = tasks.bytes / sizeof(struct ff_task)};
+                                           .postings = (struct ff_posting *)postings.base,
+                                           .capacity = postings.bytes / sizeof(struct ff_posting)};
 }
 
 static int lay_out(struct ff_layout *layout)
@@ -71,6 +90,10 @@ static int lay_out(struct ff_layout *layout)
     layout->supervisor = (struct ff_supervisor_shared *)supervisor.base;
     layout->cursors = ff_region_carve(region, sizeof(struct ff_cursors_shared));
     layout->input = ff_region_carve(region, INPUT_PART * unit);
+    layout->owners = ff_region_carve(region, OWNERS_PART * unit);
+    layout->arrays = ff_region_carve(region, ARRAYS_PART * unit);
+    layout->results = ff_region_carve(region, RESULTS_PART * unit);
+    layout->shared = ff_region_carve(region, SHARED_PART * unit);
 
     struct ff_area quarantine = ff_region_carve(region, QUARANTINE_PART * unit);
 
@@ -123,25 +146,22 @@ void ff_layout_close(struct ff_layout *layout)
     ff_region_close(&layout->region);
 }
 
-bool ff_layout_task(const struct ff_layout *layout, uint64_t claim, struct ff_task *task)
+bool ff_layout_task(const struct ff_layout *layout, uint64_t claim, size_t near[FF_BOARD_COUNT],
+                    struct ff_task *task)
 {
     unsigned board = ff_claim_board(claim);
 
-    if (board >= FF_BOARD_COUNT)
-        return false;
-    if (ff_claim_number(claim) >= ff_board_posted(&layout->boards[board]))
-        return false;
-    *task = layout->boards[board].tasks[ff_claim_number(claim)];
-    return true;
+    return board < FF_BOARD_COUNT &&
+           ff_board_task(&layout->boards[board], ff_claim_number(claim), &near[board], task);
 }
 
-void ff_layout_wake_workers(const struct ff_layout *layout)
+void ff_layout_wake_workers(const struct ff_layout *layout, uint64_t tasks)
 {
     /* Partner: nap() in worker.c, which announces `sleeping` before it waits on the old value. */
     ff_bump32(&layout->control->work);
     for (unsigned i = 0; i < layout->workers; i++) {
         if (ff_recheck(&layout->segments[i].head->sleeping) != 0) {
-            ff_futex_wake_all(&layout->control->work);
+            ff_futex_wake(&layout->control->work, tasks);
             return;
         }
     }

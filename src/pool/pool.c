@@ -41,6 +41,8 @@ static void free_pool(forkfold_pool *pool)
     close_fd(&pool->lifeline);
     close_fd(&pool->epoll);
     close_fd(&pool->alarm);
+    ff_items_close(pool);
+    ff_here_close(pool->here);
     ff_spill_close(&pool->spill);
     close_fd(&pool->spill.channel);
     free((char *)pool->layout.spill_folder);
@@ -192,9 +194,16 @@ static int open_into(forkfold_pool *pool, const forkfold_pool_options *options,
                             "raise the limit (ulimit -v)",
                             workers, strerror(errno));
     pool->spill.slots = workers;
+    pool->layout.rules =
+        (struct ff_worker_rules){.initializer = options->initializer,
+                                 .initializer_context = options->initializer_context,
+                                 .tasks_most = options->tasks_per_worker,
+                                 .recycle_bytes = options->recycle_bytes,
+                                 .memory_bytes = options->worker_memory_bytes};
     code = choose_spill_folder(pool, options->spill_folder, error);
     if (code == 0)
         code = open_events(pool, &handover, error);
+    ff_items_open(pool);
     if (code == 0)
         code = fork_supervisor(pool, &handover, options->keep_fd_plus_one - 1, error);
     close_fd(&handover.lifeline[0]);
@@ -232,6 +241,7 @@ int forkfold_pool_open(forkfold_pool **pool, const forkfold_pool_options *option
             ff_error_set(&error, FORKFOLD_E_MEMORY, "no memory for a pool");
     }
     if (opened != NULL) {
+        opened->here = ff_here_open();
         opened->owner = getpid();
         opened->supervisor_pidfd = opened->lifeline = opened->epoll = opened->alarm = -1;
         opened->spill.channel = -1;

@@ -79,8 +79,8 @@ static void publish_record(struct supervisor *s)
     ff_doorbell_ring(s->layout->driver_bell);
 }
 
-static void quarantine(struct supervisor *s, unsigned slot, uint64_t item, uint32_t attempts,
-                       struct ff_exit end, bool for_memory)
+static void quarantine(struct supervisor *s, unsigned slot, const struct ff_task *item,
+                       uint32_t attempts, struct ff_exit end, bool for_memory)
 {
     const struct ff_crash *crash = &segment_of(s, slot)->crash;
     struct ff_quarantine *record = next_record(s);
@@ -89,14 +89,18 @@ static void quarantine(struct supervisor *s, unsigned slot, uint64_t item, uint3
         return;
     memcpy(&record->crash, crash, sizeof(record->crash));
     record->crash.message[FF_MESSAGE_BYTES - 1] = '\0';
-    record->item = item;
-    record->group = group_of(s, item);
+    record->item = item->first;
+    record->owner = item->owner;
+    record->serial = item->serial;
+    record->index = item->index;
+    record->group = group_of(s, item->first);
     record->attempts = attempts;
     record->reason = reason_of(&s->slots[slot], end, crash, for_memory);
     /* What the worker noted comes first: what ended it may have come while it noted it. */
     record->signal =
         ff_peer_get(&crash->written) != 0 && crash->signal != 0 ? crash->signal : end.signal;
     record->exit_code = end.known && end.signal == 0 ? end.code : -1;
+    record->slot = slot;
     publish_record(s);
 }
 
@@ -157,41 +161,72 @@ static void give_up_consumed(struct supervisor *s, const struct consumed *consum
 
 /* ---- Queueing again ------------------------------------------------------ */
 
-static void post_run(struct supervisor *s, uint64_t first, uint64_t end)
+/* The items of a task from first up to end. */
+static struct ff_task part_of(const struct ff_task *task, uint64_t first, uint64_t end)
 {
-    /* Short runs: several workers share them, and a death in one costs little again. */
+    return (struct ff_task){.first = first,
+                            .count = end - first,
+                            .owner = task->owner,
+                            .serial = task->serial,
+                            .index = task->index + (first - task->first)};
+}
+
+static void post_run(struct supervisor *s, struct ff_task run)
+{
+    /* Short tasks: several workers share them, and a death in one costs little again. */
     enum { ITEMS_PER_TASK = 64 };
+    struct ff_board *board = &((struct ff_layout *)s->layout)->boards[FF_RETRY];
 
+    if (run.count == 0)
+        return;
     ff_reopen_call(s);
-    for (; first < end && s->stop_code == 0; first += ITEMS_PER_TASK) {
-        uint64_t left = end - first;
-        struct ff_task task = {.first = first,
-                               .count = left < ITEMS_PER_TASK ? left : ITEMS_PER_TASK};
+    FF_KILL_POINT("supervisor.retry.post");
+    if (!ff_board_post(board, run, ITEMS_PER_TASK))
+        ff_stop_call(s, FORKFOLD_E_LIMIT, "too many tasks had to be run again");
+    FF_KILL_POINT("supervisor.retry.posted");
+}
 
-        FF_KILL_POINT("supervisor.retry.post");
-        if (!ff_board_post(&((struct ff_layout *)s->layout)->boards[FF_RETRY], task))
-            ff_stop_call(s, FORKFOLD_E_LIMIT, "too many tasks had to be run again");
-        FF_KILL_POINT("supervisor.retry.posted");
+/* Queues those items of a run whose results have not been published by themselves. */
+static void post_undone(struct supervisor *s, const struct ff_task *run)
+{
+    const struct ff_job *job = call_of(s)->job;
+    uint64_t end = run->first + run->count;
+    uint64_t from = run->first;
+
+    if (job->is_done == NULL) {
+        post_run(s, *run);
+        return;
     }
+    for (uint64_t item = run->first; item < end; item++) {
+        if (!job->is_done(run->owner, run->serial, run->index + (item - run->first)))
+            continue;
+        s->streak = s->idle_streak =
+            0; /* its worker has finished something: the log begins after the last death */
+        post_run(s, part_of(run, from, item));
+        from = item + 1;
+    }
+    post_run(s, part_of(run, from, end));
 }
 
 /* Queues a run of items that nothing covers, but for those that cannot be run again. */
-static void post(struct supervisor *s, uint64_t first, uint64_t end)
+static void post(struct supervisor *s, struct ff_task run)
 {
-    const struct consumed *consumed;
+    uint64_t end = run.first + run.count;
 
-    while (first < end && s->stop_code == 0) {
-        consumed = find_consumed(s, first, end);
-        post_run(s, first, consumed != NULL ? consumed->item : end);
+    while (run.count > 0 && s->stop_code == 0) {
+        const struct consumed *consumed = find_consumed(s, run.first, end);
+        struct ff_task part = part_of(&run, run.first, consumed != NULL ? consumed->item : end);
+
+        post_undone(s, &part);
         if (consumed == NULL)
             return;
         give_up_consumed(s, consumed);
-        first = consumed->item + 1;
+        run = part_of(&run, consumed->item + 1, end);
     }
 }
 
 /* Logs, for the worker that will be born in this slot, a claim of the item alone. */
-static void assign(struct supervisor *s, unsigned slot, uint64_t item)
+static void assign(struct supervisor *s, unsigned slot, struct ff_task item)
 {
     const struct ff_segment_areas *areas = &s->layout->segments[slot];
     struct ff_board *board = &((struct ff_layout *)s->layout)->boards[FF_ASSIGNED];
@@ -199,8 +234,7 @@ static void assign(struct supervisor *s, unsigned slot, uint64_t item)
     uint64_t count = ff_peer_get(&areas->head->claim_count);
 
     ff_reopen_call(s);
-    if (count >= areas->claim_capacity ||
-        !ff_board_post(board, (struct ff_task){.first = item, .count = 1})) {
+    if (count >= areas->claim_capacity || !ff_board_post(board, item, 1)) {
         ff_stop_call(s, FORKFOLD_E_LIMIT, "too many items had to be run again");
         return;
     }
@@ -208,17 +242,23 @@ static void assign(struct supervisor *s, unsigned slot, uint64_t item)
     ff_own_set(&areas->head->claim_count, count + 1);
 }
 
+void ff_queue_again(struct supervisor *s, const struct ff_task *task)
+{
+    post(s, *task);
+}
+
 void ff_release_assignment(struct supervisor *s, unsigned slot)
 {
     const struct ff_segment_areas *areas = &s->layout->segments[slot];
     uint64_t covered = ff_sealed_covered(ff_peer_get(&areas->head->sealed));
+    size_t near[FF_BOARD_COUNT] = {0};
     struct ff_task task;
 
     if (!s->active || ff_peer_get(&areas->head->call) != s->sequence)
         return;
     for (uint64_t i = covered; i < ff_peer_get(&areas->head->claim_count); i++)
-        if (ff_layout_task(s->layout, areas->claims[i], &task))
-            post(s, task.first, task.first + task.count);
+        if (ff_layout_task(s->layout, areas->claims[i], near, &task))
+            post(s, task);
     ff_own_set(&areas->head->claim_count, covered);
 }
 
@@ -245,17 +285,28 @@ static uint32_t count_blame(struct supervisor *s, uint64_t item)
     return 1;
 }
 
-static void blame(struct supervisor *s, unsigned slot, uint64_t item, struct ff_exit end,
-                  bool for_memory)
+static uint32_t attempts_of(const struct supervisor *s, const struct ff_task *item)
 {
-    uint32_t attempts = count_blame(s, item);
+    const struct ff_call *call = call_of(s);
 
-    if (attempts >= call_of(s)->attempts || find_consumed(s, item, item + 1) != NULL) {
+    return call->job->attempts != NULL ? call->job->attempts(item->owner) : call->attempts;
+}
+
+static void blame(struct supervisor *s, unsigned slot, const struct ff_task *item,
+                  struct ff_exit end, bool for_memory)
+{
+    uint32_t attempts = count_blame(s, item->first);
+
+    if (attempts >= attempts_of(s, item) ||
+        find_consumed(s, item->first, item->first + 1) != NULL) {
         quarantine(s, slot, item, attempts, end, for_memory);
         return;
     }
+    struct ff_task again = *item;
+
+    again.blamed = attempts;
     ff_own_set(&s->shared->retries, ff_peer_get(&s->shared->retries) + 1);
-    assign(s, slot, item);
+    assign(s, slot, again);
 }
 
 /* What a dead worker's segment says of its unsealed work. */
@@ -263,47 +314,63 @@ struct remains {
     uint64_t covered;
     uint64_t claim_count;
     bool has_suspect;
-    uint64_t suspect; /* the item to blame */
+    struct ff_task suspect; /* the item to blame */
 };
 
-/* No suspect: it died between items, or its words make no sense. */
-static void find_suspect(const struct supervisor *s, unsigned slot, struct remains *remains)
+/* The item that a worker is on, as its words say, among its claims from the last one down to from. */
+bool ff_find_current(const struct supervisor *s, unsigned slot, uint64_t from, uint64_t claim_count,
+                     struct ff_task *item)
 {
     const struct ff_segment_areas *areas = &s->layout->segments[slot];
     uint64_t current = ff_peer_get(&areas->head->current);
-    uint64_t condemned = s->slots[slot].condemned;
+    size_t near[FF_BOARD_COUNT] = {0};
     struct ff_task task;
 
-    remains->has_suspect = false;
-    if (current == 0 || (condemned != 0 && condemned != current))
-        return;
-    for (uint64_t i = remains->claim_count; i-- > remains->covered;) {
-        if (!ff_layout_task(s->layout, areas->claims[i], &task))
+    if (current == 0 || current == FF_CURRENT_HOUSEKEEPING)
+        return false;
+    for (uint64_t i = claim_count; i-- > from;) {
+        if (!ff_layout_task(s->layout, areas->claims[i], near, &task))
             continue;
         if (current - 1 >= task.first && current - 1 - task.first < task.count) {
-            remains->has_suspect = true;
-            remains->suspect = current - 1;
-            return;
+            *item = part_of(&task, current - 1, current);
+            return true;
         }
     }
+    return false;
+}
+
+/* No suspect: it died between items, or its words make no sense, or it had published the result. */
+static void find_suspect(const struct supervisor *s, unsigned slot, struct remains *remains)
+{
+    const struct ff_job *job = call_of(s)->job;
+    uint64_t current = ff_peer_get(&segment_of(s, slot)->current);
+    uint64_t condemned = s->slots[slot].condemned;
+    const struct ff_task *suspect = &remains->suspect;
+
+    remains->has_suspect =
+        (condemned == 0 || condemned == current) &&
+        ff_find_current(s, slot, remains->covered, remains->claim_count, &remains->suspect) &&
+        (job->is_done == NULL || !job->is_done(suspect->owner, suspect->serial, suspect->index));
 }
 
 /* Queues the unsealed tasks again, but for the suspect. */
 static void queue_again(struct supervisor *s, unsigned slot, const struct remains *remains)
 {
     const struct ff_segment_areas *areas = &s->layout->segments[slot];
+    uint64_t suspect = remains->suspect.first;
+    size_t near[FF_BOARD_COUNT] = {0};
     struct ff_task task;
 
     for (uint64_t i = remains->covered; i < remains->claim_count; i++) {
-        if (!ff_layout_task(s->layout, areas->claims[i], &task))
+        if (!ff_layout_task(s->layout, areas->claims[i], near, &task))
             continue;
         uint64_t end = task.first + task.count;
 
-        if (remains->has_suspect && remains->suspect >= task.first && remains->suspect < end) {
-            post(s, task.first, remains->suspect);
-            post(s, remains->suspect + 1, end);
+        if (remains->has_suspect && suspect >= task.first && suspect < end) {
+            post(s, part_of(&task, task.first, suspect));
+            post(s, part_of(&task, suspect + 1, end));
         } else {
-            post(s, task.first, end);
+            post(s, task);
         }
     }
 }
@@ -352,6 +419,34 @@ static uint32_t streak_limit(const struct supervisor *s)
     return call->max_deaths + (s->layout->workers - 1) * retries;
 }
 
+/* A worker that never gets as far as its first item says why. */
+static int crash_code(const struct supervisor *s, unsigned slot)
+{
+    const struct ff_crash *crash = &segment_of(s, slot)->crash;
+
+    return ff_peer_get(&crash->written) != 0 && crash->error == FORKFOLD_E_INITIALIZER
+               ? FORKFOLD_E_INITIALIZER
+               : FORKFOLD_E_CRASH_LOOP;
+}
+
+/* In a call that stays open: whether the dead worker had nothing to do, and nobody else has. */
+static bool was_idle(const struct supervisor *s, unsigned slot)
+{
+    return call_of(s)->job->is_done != NULL && ff_peer_get(&segment_of(s, slot)->current) == 0 &&
+           !ff_board_has_work(&s->layout->boards[FF_MAIN]) &&
+           !ff_board_has_work(&s->layout->boards[FF_RETRY]);
+}
+
+/* One that had not even joined the call may be one that cannot live at all. */
+static void count_idle_death(struct supervisor *s, unsigned slot)
+{
+    ff_own_set(&s->shared->deaths, ff_peer_get(&s->shared->deaths) + 1);
+    if (ff_peer_get(&segment_of(s, slot)->joined) == s->sequence)
+        s->idle_streak = 0;
+    else
+        s->idle_streak++;
+}
+
 static void count_death(struct supervisor *s, unsigned slot, struct ff_exit end, bool for_memory)
 {
     char how[FF_MESSAGE_BYTES];
@@ -365,7 +460,7 @@ static void count_death(struct supervisor *s, unsigned slot, struct ff_exit end,
     if (++s->streak <= streak_limit(s))
         return;
     describe_death(s, slot, end, how, sizeof(how));
-    ff_stop_call(s, FORKFOLD_E_CRASH_LOOP,
+    ff_stop_call(s, crash_code(s, slot),
                  "%u workers in a row died before any of them finished something; the last by %s",
                  s->streak, how);
 }
@@ -406,15 +501,22 @@ static bool could_not_spill(const struct ff_crash *crash, struct ff_exit end)
 void ff_recover(struct supervisor *s, unsigned slot, struct ff_exit end, bool for_memory)
 {
     struct ff_segment *segment = segment_of(s, slot);
+    bool retired = ff_peer_get(&segment->retired) != 0 && end.signal == 0;
+    bool unwanted = s->slots[slot].unwanted;
 
     if (could_not_spill(&segment->crash, end))
         ff_stop_call(s, FORKFOLD_E_SPILL, "%.*s", FF_MESSAGE_BYTES - 1, segment->crash.message);
-    count_death(s, slot, end, for_memory);
+    if (!retired && !unwanted && was_idle(s, slot))
+        count_idle_death(s, slot);
+    else if (!retired && !unwanted)
+        count_death(s, slot, end, for_memory);
     /*
      * Whatever its words say: it may have taken a task and not logged it, or
      * logged nonsense.  The audit runs once, when nobody has anything to do.
      */
     s->audit_due = true;
+    if (call_of(s)->job->is_done != NULL && s->stop_code == 0)
+        ff_look_for_lost(s, false);
     if (s->stop_code != 0 || ff_peer_get(&segment->call) != s->sequence)
         return;
     FF_KILL_POINT("supervisor.recover.begin");
@@ -422,11 +524,13 @@ void ff_recover(struct supervisor *s, unsigned slot, struct ff_exit end, bool fo
 
     struct remains remains = examine(s, slot);
 
+    remains.has_suspect &= !retired && !unwanted;
     queue_again(s, slot, &remains);
+    ff_settle_claims(s, slot);
     FF_KILL_POINT("supervisor.recover.queued");
     ff_own_set(&segment->claim_count, remains.covered);
     if (remains.has_suspect)
-        blame(s, slot, remains.suspect, end, for_memory);
+        blame(s, slot, &remains.suspect, end, for_memory);
     FF_KILL_POINT("supervisor.recover.end");
 }
 
@@ -444,7 +548,7 @@ bool ff_audit(struct supervisor *s)
         return false;
     }
     while (ff_coverage_next_missing(&coverage, &from, &missing)) {
-        post(s, missing.first, missing.first + missing.count);
+        post(s, missing);
         found = true;
     }
     ff_coverage_close(&coverage);

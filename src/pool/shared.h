@@ -33,17 +33,28 @@ struct ff_call {
     uint32_t attempts;    /* per item that worker deaths are blamed on, at least 1 */
     uint32_t max_deaths;  /* in a row without progress */
     bool seal_on_failure; /* the driver wants to know of failures at once */
+    bool keeps_output;    /* the host still reads what the call before left in the output areas */
     bool measure;         /* the driver wants to know how much time and memory workers take */
+};
+
+/* Whether the driver is to be told of results (ff_worker_notify). */
+enum ff_listening {
+    FF_LISTENS_NOT = 0,
+    FF_LISTENS = 1,       /* it sleeps, and wants to know of each at once */
+    FF_LISTENS_LAZILY = 2 /* of many small ones: it looks by itself after a millisecond */
 };
 
 /* Writer: the driver. */
 struct ff_control_shared {
-    ff_word64 sequence;  /* number of the newest call; publishing it shows `call` */
-    ff_word64 cancelled; /* number of the newest call that the driver has given up */
-    ff_word64 paused;    /* 1 while the driver is stopped with its terminal job */
-    ff_word64 paused_ns; /* how long it has been so, in all */
-    ff_word64 closed;    /* 1: the pool is being closed */
-    ff_word64 guarded;   /* 1: guarded_path is to be removed if the driver dies */
+    ff_word64 sequence;    /* number of the newest call; publishing it shows `call` */
+    ff_word64 cancelled;   /* number of the newest call that the driver has given up */
+    ff_word64 paused;      /* 1 while the driver is stopped with its terminal job */
+    ff_word64 paused_ns;   /* how long it has been so, in all */
+    ff_word64 closed;      /* 1: the pool is being closed */
+    ff_word64 guarded;     /* 1: guarded_path is to be removed if the driver dies */
+    ff_word64 shortest_ns; /* the shortest timeout of an owner's items in this call; 0 = none */
+    ff_word64 doubts;      /* bumped when items stay undone though nobody works */
+    ff_word64 listening;   /* enum ff_listening */
     char guarded_path[FF_PATH_BYTES];
     struct ff_call call;
     struct ff_board_shared main_board;
@@ -67,6 +78,10 @@ struct ff_crash {
 /* One item that was given up on.  Writer: the supervisor, before `quarantined` counts it. */
 struct ff_quarantine {
     uint64_t item;
+    void *owner;     /* as in its task */
+    uint64_t serial; /* likewise */
+    uint64_t index;  /* of the item, in its owner */
+    uint32_t slot;   /* of the worker that died last */
     uint64_t group;
     uint32_t attempts;
     int32_t reason;    /* enum forkfold_reason */
@@ -92,6 +107,7 @@ struct ff_supervisor_shared {
     ff_word64 deaths;      /* of workers, in this call */
     ff_word64 retries;     /* items started again because they were blamed, in this call */
     ff_word64 quarantined; /* records that are complete, in this call */
+    ff_word64 grace;       /* bumped when the supervisor has to know that no claim is under way */
     ff_word64 has_spilled; /* 1: there are spill files that may hold something (spill.h) */
     ff_word64 cpu_ns;      /* of all workers, in this call if it measures */
     struct ff_board_shared retry_board;
@@ -148,14 +164,43 @@ struct ff_segment {
     ff_word64 sealed;      /* ff_sealed_encode; 0 = nothing yet */
     ff_word64 current;     /* item + 1, FF_CURRENT_HOUSEKEEPING, or 0 in between */
     ff_word64 started_ns;  /* of current, without pauses; kept only if there is a timeout */
+    ff_word64 limit_ns;    /* what current may take; 0 = for ever */
     ff_word64 consumed;    /* item + 1 whose input cannot be read again, sealed or not, or 0 */
     ff_word64 sleeping;    /* 1 while it may be asleep on `work` */
+    ff_word64 grace;       /* the newest `grace` of the supervisor that it has met between claims */
+    ff_word64 retired;     /* 1: it ends because it has done its share, not for any failure */
     ff_word64 output_used; /* bytes of the output area */
     ff_word64 items_done;  /* for displays; includes what a death may undo */
     ff_word64 bytes_done;  /* likewise */
     ff_word64 items_failed;
+    ff_word64 note_count;
+    ff_word64 piece_count;
     struct ff_worker_stats stats;
     struct ff_crash crash;
+};
+
+/* Why an item's function says that it failed.  Writer: the worker; `note_count` publishes it. */
+struct ff_item_note {
+    const void *owner;
+    uint64_t serial;
+    uint64_t index;
+    int32_t code;
+    uint32_t attempts;
+    char detail[208]; /* NUL-terminated */
+};
+
+/*
+ * A piece of a segment's output area, with results of one owner.  Writer: the worker that lives in
+ * the slot; the next one goes on with what it finds, so every state between two stores has to be
+ * one that it can go on from (items_job.c).
+ */
+struct ff_item_piece {
+    char *base;
+    uint64_t bytes;
+    ff_word64 used;
+    ff_word64 owner;  /* address of its struct ff_item_owner */
+    ff_word64 serial; /* of that */
+    ff_word64 newest; /* index of an item; UINT64_MAX while it is not known */
 };
 
 /* Where things lie in a segment. */
@@ -164,6 +209,10 @@ struct ff_segment_areas {
     struct ff_segment *head;
     uint64_t *claims;
     size_t claim_capacity;
+    struct ff_item_note *notes;
+    size_t note_capacity;
+    struct ff_item_piece *pieces;
+    size_t piece_capacity;
     struct ff_area buffers[2][2]; /* [call number & 1][buffer] */
     struct ff_area output;
 };
@@ -202,6 +251,16 @@ static inline unsigned ff_sealed_buffer(uint64_t sealed)
     return (unsigned)(sealed >> 1 & 1);
 }
 
+/* What every worker is told when it is born. */
+struct ff_worker_rules {
+    int (*initializer)(void *context);
+    void *initializer_context;
+    uint64_t tasks_most;    /* after which it ends and makes room for another; 0 = no end */
+    uint64_t recycle_bytes; /* likewise, when its own memory passes them; 0 = never */
+    uint64_t
+        memory_bytes; /* it gets no more than this beyond what it was born with; 0 = no limit */
+};
+
 /*
  * Every process's map of the region, made before the first fork: the private
  * half that driver, supervisor and workers have in common.
@@ -209,11 +268,17 @@ static inline unsigned ff_sealed_buffer(uint64_t sealed)
 struct ff_layout {
     struct ff_region region;
     unsigned workers;
+    struct ff_worker_rules rules;
     struct ff_control_shared *control;
     struct ff_supervisor_shared *supervisor;
     struct ff_area cursors;
     const char *spill_folder;
-    struct ff_area input; /* writer: the driver, for contexts and items of a call */
+    struct ff_area input;   /* writer: the driver, for contexts and items of a call */
+    struct ff_area owners;  /* writer: the driver: struct ff_item_owner, never anything else */
+    struct ff_area arrays;  /* writer: the driver, for what calls of items are given */
+    struct ff_area results; /* writers: driver and all workers, for what becomes of it */
+    struct ff_area
+        shared; /* writers: the driver, and workers where a call says so: shared arrays */
     struct ff_quarantine *quarantine;
     size_t quarantine_capacity;
     struct ff_board boards[FF_BOARD_COUNT];
@@ -226,10 +291,14 @@ struct ff_layout {
 int ff_layout_open(struct ff_layout *layout, unsigned workers);
 void ff_layout_close(struct ff_layout *layout);
 
-/* The task behind a logged claim; false when the log holds nonsense. */
-bool ff_layout_task(const struct ff_layout *layout, uint64_t claim, struct ff_task *task);
+/*
+ * The task behind a logged claim; false when the log holds nonsense.  near: see ff_board_task; for
+ * each board, zero at first.
+ */
+bool ff_layout_task(const struct ff_layout *layout, uint64_t claim, size_t near[FF_BOARD_COUNT],
+                    struct ff_task *task);
 
-/* After posting: wakes the workers that sleep. */
-void ff_layout_wake_workers(const struct ff_layout *layout);
+/* After posting so many tasks: wakes as many of the workers that sleep. */
+void ff_layout_wake_workers(const struct ff_layout *layout, uint64_t tasks);
 
 #endif

@@ -128,7 +128,7 @@ static void retire(struct supervisor *s, unsigned slot, const char *why)
 {
     s->slots[slot] = empty_slot();
     ff_release_assignment(s, slot);
-    ff_layout_wake_workers(s->layout);
+    ff_layout_wake_workers(s->layout, UINT64_MAX);
     if (s->active && ff_living(s) == 0)
         ff_stop_call(s, FORKFOLD_E_SYSTEM, "no worker could be started: %s", why);
 }
@@ -255,7 +255,7 @@ static void finish_if_done(struct supervisor *s)
     ff_announce(&s->shared->closing, s->sequence);
     if (!is_quiet(s))
         return;
-    if (s->audit_due) {
+    if (s->audit_due && s->layout->control->call.job->is_done == NULL) {
         bool found;
 
         s->audit_due = false;
@@ -266,7 +266,7 @@ static void finish_if_done(struct supervisor *s)
         }
         if (found) {
             /* Something was queued, or given up; in the latter case there may be nothing to do. */
-            ff_layout_wake_workers(s->layout);
+            ff_layout_wake_workers(s->layout, UINT64_MAX);
             finish_if_done(s);
             return;
         }
@@ -276,11 +276,13 @@ static void finish_if_done(struct supervisor *s)
 
 static void begin_call(struct supervisor *s, uint64_t sequence)
 {
+    ff_forget_settled(s);
     s->sequence = sequence;
     s->active = true;
     s->stop_code = 0;
     s->audit_due = false;
     s->streak = 0;
+    s->idle_streak = 0;
     s->progress = 0;
     s->blame_count = 0;
     s->consumed_count = 0;
@@ -290,6 +292,7 @@ static void begin_call(struct supervisor *s, uint64_t sequence)
 }
 
 static void check_timeouts(struct supervisor *s);
+static void end_unwanted(struct supervisor *s);
 static _Noreturn void end_pool(struct supervisor *s);
 
 /* Takes notice of what the driver has stored since the last look. */
@@ -304,7 +307,32 @@ static void look_at_control(struct supervisor *s)
         begin_call(s, sequence);
     if (s->active && ff_observe(&control->cancelled) == s->sequence)
         ff_stop_call(s, FORKFOLD_E_CANCELLED, "the call was cancelled");
+    if (s->active && s->layout->control->call.job->is_done != NULL) {
+        end_unwanted(s);
+        if (ff_observe(&control->doubts) != s->doubts) {
+            s->doubts = ff_peer_get(&control->doubts);
+            ff_look_for_lost(s, true);
+        }
+    }
     check_timeouts(s);
+}
+
+/* Ends the workers that are on an item of an owner that was cancelled. */
+static void end_unwanted(struct supervisor *s)
+{
+    const struct ff_job *job = s->layout->control->call.job;
+
+    for (unsigned i = 0; i < s->layout->workers; i++) {
+        const struct ff_segment *segment = segment_of(s, i);
+        struct ff_task item;
+
+        if (is_at_work(s, i) && !s->slots[i].killed &&
+            ff_find_current(s, i, 0, ff_observe(&segment->claim_count), &item) &&
+            job->is_cancelled(item.owner)) {
+            s->slots[i].unwanted = true;
+            kill_worker(s, i);
+        }
+    }
 }
 
 /* ---- Timeouts ------------------------------------------------------------ */
@@ -326,7 +354,8 @@ static uint64_t check_timeout(struct supervisor *s, unsigned slot, uint64_t now,
     /* The item is published after its start, so the start is not older than the item. */
     uint64_t item = ff_observe(&segment->current);
     uint64_t started = ff_peer_get(&segment->started_ns);
-    uint64_t limit = item == FF_CURRENT_HOUSEKEEPING ? call->housekeeping_ns : call->timeout_ns;
+    uint64_t limit =
+        item == FF_CURRENT_HOUSEKEEPING ? call->housekeeping_ns : ff_peer_get(&segment->limit_ns);
 
     if (limit == 0 || !is_at_work(s, slot) || item == 0 || s->slots[slot].killed)
         return latest;
@@ -349,6 +378,8 @@ static void check_timeouts(struct supervisor *s)
     if (!s->active || ff_observe(&s->layout->control->paused) != 0)
         return;
     shortest = call->timeout_ns != 0 ? call->timeout_ns : call->housekeeping_ns;
+    if (shortest == 0)
+        shortest = ff_observe(&s->layout->control->shortest_ns);
     if (shortest == 0)
         return;
     uint64_t now = running_ns(s);
@@ -376,6 +407,7 @@ static void clear_incarnation(struct ff_segment *segment)
     ff_own_set(&segment->current, 0);
     ff_own_set(&segment->sleeping, 0);
     ff_own_set(&segment->consumed, 0);
+    ff_own_set(&segment->retired, 0);
 }
 
 /* A dead worker's pages stay charged to the memory cgroup: free the half-written ones before its
@@ -439,11 +471,12 @@ static void on_death(struct supervisor *s, unsigned slot)
     bool for_memory = bury(s, slot);
 
     /* After a kill for memory the others get on better with one worker less. */
-    if ((for_memory && ff_living(s) > 0) || (!s->active && s->streak > IDLE_DEATHS_MAX))
+    if ((for_memory && ff_living(s) > 0) || (!s->active && s->streak > IDLE_DEATHS_MAX) ||
+        (s->active && s->idle_streak > IDLE_DEATHS_MAX))
         retire(s, slot, "workers die as soon as they are started");
     else if (!give_birth(s, slot))
         retire(s, slot, strerror(errno));
-    ff_layout_wake_workers(s->layout);
+    ff_layout_wake_workers(s->layout, UINT64_MAX);
 }
 
 /* ---- The end of all ------------------------------------------------------ */
@@ -536,6 +569,7 @@ static _Noreturn void loop(struct supervisor *s)
         qsort(tags, (size_t)count, sizeof(tags[0]), compare_tags);
         for (int i = 0; i < count; i++)
             handle(s, tags[i]);
+        ff_queue_lost(s);
         finish_if_done(s);
     }
 }

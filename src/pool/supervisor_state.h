@@ -17,6 +17,7 @@ struct slot {
     uint64_t cpu_begin_ns; /* what it had used when the call began, if that measures */
     bool killed;           /* the supervisor has sent SIGKILL itself */
     uint64_t condemned;    /* item + 1 that was killed for its timeout, or 0 */
+    bool unwanted;         /* it was killed because nobody wants what it was running any more */
 };
 
 /* How often deaths were blamed on an item. */
@@ -29,6 +30,12 @@ struct blame {
 struct consumed {
     uint64_t item;
     struct ff_exit end; /* how that worker ended */
+};
+
+/* Task numbers of one board, a bit each. */
+struct number_set {
+    uint64_t *bits;
+    size_t words;
 };
 
 struct supervisor {
@@ -50,6 +57,8 @@ struct supervisor {
     int stop_code;     /* it is being stopped with this code; 0 = it is not */
     bool audit_due;    /* a task may have been lost between a cursor and a log */
     uint32_t streak;   /* deaths in a row without progress */
+    uint32_t
+        idle_streak;   /* likewise, of workers that had nothing to do and had not joined the call */
     uint64_t progress; /* the most that was covered or given up at any death */
     unsigned long oom_kills;
     struct blame *blames;
@@ -58,6 +67,13 @@ struct supervisor {
     struct consumed *consumed;
     size_t consumed_count;
     size_t consumed_capacity;
+
+    /* Of a call whose results are published one by one: see lost.c. */
+    struct number_set settled[FF_BOARD_COUNT]; /* claims of the dead that were queued again */
+    uint64_t taken[FF_BOARD_COUNT];            /* how far the cursors were at the last look */
+    uint64_t accounted[FF_BOARD_COUNT];        /* numbers below have been looked at */
+    bool lost_due;                             /* that look is to be finished */
+    uint64_t doubts;                           /* of the driver, the last seen */
 };
 
 /* recovery.c */
@@ -73,6 +89,26 @@ bool ff_audit(struct supervisor *s);
 
 /* The task that was assigned to a slot nobody will live in goes to all. */
 void ff_release_assignment(struct supervisor *s, unsigned slot);
+
+/* Queues a task again, but for what is done. */
+void ff_queue_again(struct supervisor *s, const struct ff_task *task);
+
+/* The item that a worker is on, among its claims number from up to claim_count. */
+bool ff_find_current(const struct supervisor *s, unsigned slot, uint64_t from, uint64_t claim_count,
+                     struct ff_task *item);
+
+/* lost.c: for a call whose results are published one by one */
+
+/* The claims of a slot whose worker is dead have been dealt with. */
+void ff_settle_claims(struct supervisor *s, unsigned slot);
+void ff_forget_settled(struct supervisor *s);
+
+/*
+ * Begins to look for lost tasks, all over or where it has not looked before, and goes on when
+ * something has happened since.
+ */
+void ff_look_for_lost(struct supervisor *s, bool all_over);
+void ff_queue_lost(struct supervisor *s);
 
 /* supervisor.c */
 

@@ -39,6 +39,15 @@
 /* Reading the clock takes longer than claiming: one claim of so many is timed for all. */
 enum { CLAIMS_PER_TIMED = 64 };
 
+/* Results after which a driver that listens lazily is told of them. */
+enum { UNTOLD_MOST = 128 };
+
+/* The longest log of claims whose results have been published. */
+enum { CLAIMS_KEPT = 1024 };
+
+/* How often a worker looks how large it has grown, where that matters: it takes some microseconds. */
+#define MEMORY_LOOK_NS (UINT64_C(10) * FF_NS_PER_MS)
+
 /*
  * What a seal is taken to cost before one has been measured: so much that the first is due after a
  * second, for what a death throws away before it is a second's work of one worker.
@@ -55,6 +64,13 @@ struct ff_worker {
     bool joined;
     struct ff_call call; /* a copy: the driver may write the next one before this one is left */
     void *state;
+    struct ff_task task;         /* the one that is being run */
+    size_t near[FF_BOARD_COUNT]; /* see ff_board_task */
+    uint64_t limit_ns;           /* what an item of the task may take; 0 = for ever */
+    uint64_t tasks_run;
+    uint64_t memory_looked_ns;
+    bool has_news;         /* for the driver, since this worker slept last */
+    uint32_t untold;       /* results since the driver was told last */
     bool base_is_absorbed; /* or there is no seal of an earlier worker of this slot */
     struct ff_item_failure *failures;
     size_t failure_count;
@@ -63,6 +79,8 @@ struct ff_worker {
     uint64_t last_seal_ns;
 };
 
+static void set_current(struct ff_worker *worker, uint64_t current);
+
 /* For counts of the worker's own, which others only look at. */
 static void add(ff_word64 *count, uint64_t amount)
 {
@@ -70,6 +88,37 @@ static void add(ff_word64 *count, uint64_t amount)
 }
 
 /* ---- What a job may call ------------------------------------------------- */
+
+const struct ff_segment_areas *ff_worker_areas(const struct ff_worker *worker)
+{
+    return worker->areas;
+}
+
+/* Partner: ff_items_sleep() in items.c, which announces that it listens, settles, and looks. */
+static void tell_driver(struct ff_worker *worker, bool at_once)
+{
+    uint64_t listening;
+
+    ff_settle();
+    listening = ff_recheck(&worker->layout->control->listening);
+    worker->untold++;
+    if (listening == FF_LISTENS_NOT ||
+        (listening == FF_LISTENS_LAZILY && !at_once && worker->untold < UNTOLD_MOST))
+        return;
+    worker->untold = 0;
+    ff_doorbell_ring(worker->layout->driver_bell);
+}
+
+void ff_worker_notify(struct ff_worker *worker, bool at_once)
+{
+    tell_driver(worker, at_once);
+}
+
+void ff_worker_enter_item(struct ff_worker *worker, uint64_t item)
+{
+    set_current(worker, item + 1);
+    FF_KILL_POINT("worker.item.begin");
+}
 
 void ff_worker_count_bytes(struct ff_worker *worker, uint64_t bytes)
 {
@@ -185,10 +234,17 @@ static uint64_t item_clock_ns(const struct ff_worker *worker)
     return ff_clock_ns() - ff_peer_get(&worker->layout->control->paused_ns);
 }
 
+/* What the items that follow may take; 0 = for ever.  Not while the worker is on one. */
+static void set_limit(struct ff_worker *worker, uint64_t limit_ns)
+{
+    worker->limit_ns = limit_ns;
+    ff_own_set(&worker->segment->limit_ns, limit_ns);
+}
+
 /* For the supervisor, which ends a worker that hangs in it (check_timeout). */
 static void set_current(struct ff_worker *worker, uint64_t current)
 {
-    if (worker->call.timeout_ns != 0 || worker->call.housekeeping_ns != 0)
+    if (worker->limit_ns != 0 || worker->call.housekeeping_ns != 0)
         ff_own_set(&worker->segment->started_ns, item_clock_ns(worker));
     /* Published, so that the supervisor never pairs this with the time of the one before. */
     ff_publish(&worker->segment->current, current);
@@ -208,8 +264,8 @@ struct ff_housekeeping ff_worker_begin_housekeeping(struct ff_worker *worker)
                                                ff_peer_get(&worker->segment->started_ns)};
 
     /* An item that is overdue stays to be blamed: the supervisor might never look in between. */
-    if (worker->call.timeout_ns != 0 && begun.current != FF_CURRENT_HOUSEKEEPING &&
-        begun.item_ns >= worker->call.timeout_ns)
+    if (worker->limit_ns != 0 && begun.current != FF_CURRENT_HOUSEKEEPING &&
+        begun.item_ns >= worker->limit_ns)
         return begun;
     ff_keep_order();
     set_current(worker, FF_CURRENT_HOUSEKEEPING);
@@ -432,21 +488,86 @@ static bool run_item(struct ff_worker *worker, uint64_t item)
            ((status & FF_ITEM_FAILED) != 0 && worker->call.seal_on_failure);
 }
 
-static void run_task(struct ff_worker *worker, uint64_t logged)
+/*
+ * Where results are published one by one, whatever is in the log is done: it need not grow.  A
+ * death in here finds the log with or without them, which is the same.
+ */
+static void forget_claims(struct ff_worker *worker)
 {
-    struct ff_task task;
+    if (ff_peer_get(&worker->segment->claim_count) >= CLAIMS_KEPT)
+        ff_publish(&worker->segment->claim_count, 0);
+}
+
+/* A task of a job that publishes its results one by one. */
+static void run_published(struct ff_worker *worker)
+{
+    const struct ff_job *job = worker->call.job;
+    int code;
+
+    set_limit(worker, job->timeout_ns(worker->task.owner));
+    code = job->run_task(worker->state, &worker->task);
+    if (code < 0)
+        give_up(worker, code);
+    clear_current(worker);
+    add(&worker->segment->items_done, worker->task.count);
+    worker->has_news = true;
+    forget_claims(worker);
+}
+
+/* A task of a job that seals. */
+static void run_sealed(struct ff_worker *worker)
+{
     bool seal_now = false;
 
-    if (!ff_layout_task(worker->layout, logged, &task)) {
-        ff_worker_explain(worker, "the log of claims names a task that was never posted");
-        give_up(worker, FORKFOLD_E_DAMAGED);
-    }
-    for (uint64_t i = 0; i < task.count; i++)
-        seal_now |= run_item(worker, task.first + i);
+    for (uint64_t i = 0; i < worker->task.count; i++)
+        seal_now |= run_item(worker, worker->task.first + i);
     if (seal_now)
         seal(worker);
     else
         seal_if_due(worker);
+}
+
+static void run_task(struct ff_worker *worker, uint64_t logged)
+{
+    if (!ff_layout_task(worker->layout, logged, worker->near, &worker->task)) {
+        ff_worker_explain(worker, "the log of claims names a task that was never posted");
+        give_up(worker, FORKFOLD_E_DAMAGED);
+    }
+    if (worker->call.job->is_done != NULL)
+        run_published(worker);
+    else
+        run_sealed(worker);
+    worker->tasks_run++;
+}
+
+/* Whether the worker has done its share, or grown too large, and should make room for a fresh one. */
+static bool is_worn_out(struct ff_worker *worker)
+{
+    const struct ff_worker_rules *rules = &worker->layout->rules;
+    uint64_t now;
+
+    if (rules->tasks_most != 0 && worker->tasks_run >= rules->tasks_most)
+        return true;
+    if (rules->recycle_bytes == 0)
+        return false;
+    now = ff_clock_ns();
+    if (now - worker->memory_looked_ns < MEMORY_LOOK_NS)
+        return false;
+    worker->memory_looked_ns = now;
+    return ff_process_private_bytes() > rules->recycle_bytes;
+}
+
+/* An orderly end between two tasks: the supervisor puts another in its place. */
+static _Noreturn void make_room(struct ff_worker *worker)
+{
+    if (worker->call.job->is_done == NULL && has_unsealed(worker))
+        seal(worker);
+    if (worker->has_news)
+        tell_driver(worker, true);
+    FF_KILL_POINT("worker.items.retire");
+    ff_publish(&worker->segment->retired, 1);
+    fflush(NULL);
+    _exit(0);
 }
 
 /* ---- Calls --------------------------------------------------------------- */
@@ -464,7 +585,7 @@ static bool has_work(const struct ff_worker *worker)
 }
 
 /* `call` last: a death before it leaves a segment that belongs to no call in progress. */
-static void begin_segment(struct ff_segment *segment, uint64_t sequence)
+static void begin_segment(struct ff_segment *segment, uint64_t sequence, bool keeps_output)
 {
     ff_own_set(&segment->call, 0);
     ff_keep_order();
@@ -473,10 +594,14 @@ static void begin_segment(struct ff_segment *segment, uint64_t sequence)
     ff_own_set(&segment->current, 0);
     ff_own_set(&segment->consumed, 0);
     memset(&segment->stats, 0, sizeof(segment->stats));
-    ff_own_set(&segment->output_used, 0);
+    if (!keeps_output) {
+        ff_own_set(&segment->output_used, 0);
+        ff_own_set(&segment->piece_count, 0);
+    }
     ff_own_set(&segment->items_done, 0);
     ff_own_set(&segment->bytes_done, 0);
     ff_own_set(&segment->items_failed, 0);
+    ff_own_set(&segment->note_count, 0);
     ff_publish(&segment->call, sequence);
 }
 
@@ -491,7 +616,7 @@ static bool join(struct ff_worker *worker)
 
     FF_KILL_POINT("worker.join.begin");
     if (ff_peer_get(&segment->call) != worker->sequence)
-        begin_segment(segment, worker->sequence);
+        begin_segment(segment, worker->sequence, worker->layout->control->call.keeps_output);
     ff_announce(&segment->joined, worker->sequence);
     FF_KILL_POINT("worker.join.announced");
     if (ff_recheck(&worker->layout->supervisor->closing) < worker->sequence)
@@ -507,6 +632,8 @@ static void enter_call(struct ff_worker *worker)
     int code;
 
     worker->call = worker->layout->control->call;
+    set_limit(worker, worker->call.timeout_ns);
+    memset(worker->near, 0, sizeof(worker->near));
     worker->base_is_absorbed = ff_peer_get(&worker->segment->sealed) == 0;
     worker->failure_count = 0;
     worker->seal_cost_ns = SEAL_COST_GUESS_NS;
@@ -530,12 +657,26 @@ static void leave_call(struct ff_worker *worker)
     worker->state = NULL;
 }
 
+/* Tells the supervisor that this worker is between two claims: see lost.c. */
+static void meet_grace(struct ff_worker *worker)
+{
+    uint64_t grace = ff_observe(&worker->layout->supervisor->grace);
+
+    if (ff_peer_get(&worker->segment->grace) == grace)
+        return;
+    ff_publish(&worker->segment->grace, grace);
+    ff_doorbell_ring(worker->layout->supervisor_bell);
+}
+
 /* The next task: what has to be run again first. */
 static bool claim_next(struct ff_worker *worker, uint64_t *logged)
 {
     struct ff_worker_stats *stats = &worker->segment->stats;
     bool is_timed = ff_peer_get(&stats->tasks) % CLAIMS_PER_TIMED == 0;
     uint64_t begin_ns = is_timed ? ff_clock_ns() : 0;
+
+    meet_grace(worker);
+
     bool claimed = claim(worker, FF_RETRY, logged) || claim(worker, FF_MAIN, logged);
 
     if (claimed)
@@ -572,8 +713,11 @@ static void work(struct ff_worker *worker)
     uint64_t begin_ns = ff_clock_ns();
     uint64_t logged;
 
-    while (claim_next(worker, &logged))
+    while (claim_next(worker, &logged)) {
         run_task(worker, logged);
+        if (is_worn_out(worker))
+            make_room(worker);
+    }
     bool is_last = ff_board_is_exhausted(&worker->layout->boards[FF_MAIN]);
 
     if (is_last && has_unsealed(worker))
@@ -590,6 +734,9 @@ static void nap(struct ff_worker *worker, uint32_t snapshot)
     /* Partner: ff_layout_wake_workers, which bumps the word before it looks at `sleeping`. */
     ff_announce(&worker->segment->sleeping, 1);
     FF_KILL_POINT("worker.sleep");
+    if (worker->has_news)
+        tell_driver(worker, true);
+    worker->has_news = false;
     ff_futex_wait(&worker->layout->control->work, snapshot);
     ff_own_set(&worker->segment->sleeping, 0);
 }
@@ -641,6 +788,21 @@ static void shed_inheritance(const struct ff_worker_options *options)
     (void)prctl(PR_SET_NAME, "forkfold-worker");
 }
 
+/* What the pool's owner wants of every worker before it works. */
+static void initialize(struct ff_worker *worker)
+{
+    const struct ff_worker_rules *rules = &worker->layout->rules;
+
+    if (rules->memory_bytes != 0 && !ff_process_limit_memory(rules->memory_bytes)) {
+        ff_worker_explain(worker, "cannot limit the worker's memory: %s", strerror(errno));
+        give_up(worker, FORKFOLD_E_SYSTEM);
+    }
+    if (rules->initializer != NULL && rules->initializer(rules->initializer_context) != 0) {
+        ff_worker_explain(worker, "the initializer of the pool failed");
+        give_up(worker, FORKFOLD_E_INITIALIZER);
+    }
+}
+
 _Noreturn void ff_worker_main(const struct ff_worker_options *options)
 {
     const struct ff_layout *layout = options->layout;
@@ -650,7 +812,7 @@ _Noreturn void ff_worker_main(const struct ff_worker_options *options)
                                .segment = areas->head,
                                .slot = options->slot,
                                .spill = {.channel = options->channel, .slots = layout->workers}};
-    struct ff_area writable[] = {areas->whole, layout->cursors};
+    struct ff_area writable[] = {areas->whole, layout->cursors, layout->results};
 
     if (!ff_process_bind_to_parent(options->supervisor))
         _exit(0);
@@ -658,10 +820,11 @@ _Noreturn void ff_worker_main(const struct ff_worker_options *options)
     FF_KILL_POINT("worker.born");
     shed_inheritance(options);
     /* From here on a wild write faults instead of reaching a neighbour (I5). */
-    if (ff_region_restrict(&layout->region, writable, 2) != 0) {
+    if (ff_region_restrict(&layout->region, writable, 3) != 0) {
         ff_worker_explain(&worker, "cannot protect the region: %s", strerror(errno));
         give_up(&worker, FORKFOLD_E_SYSTEM);
     }
     ff_crash_install(&areas->head->crash);
+    initialize(&worker);
     serve(&worker);
 }

@@ -17,7 +17,7 @@ enum { TASKS = 20000, CLAIMERS = 4 };
 struct fixture {
     struct ff_board_shared shared;
     struct ff_cursor_shared cursor;
-    struct ff_task tasks[TASKS];
+    struct ff_posting postings[TASKS];
     struct ff_board board;
     ff_word64 claimed[TASKS]; /* how often */
 };
@@ -29,9 +29,18 @@ static struct fixture *make(size_t capacity)
     assert_non_null(f);
     memset(f, 0, sizeof(*f));
     f->board = (struct ff_board){
-        .shared = &f->shared, .cursor = &f->cursor, .tasks = f->tasks, .capacity = capacity};
+        .shared = &f->shared, .cursor = &f->cursor, .postings = f->postings, .capacity = capacity};
     ff_board_reset(&f->board);
     return f;
+}
+
+static struct ff_task task_of(const struct fixture *f, uint64_t number)
+{
+    struct ff_task task;
+    size_t near = 0;
+
+    assert_true(ff_board_task(&f->board, number, &near, &task));
+    return task;
 }
 
 static void empty_board_has_no_work(void **state)
@@ -55,13 +64,53 @@ static void tasks_are_claimed_in_order(void **state)
 
     (void)state;
     for (uint64_t i = 0; i < 3; i++)
-        assert_true(ff_board_post(&f->board, (struct ff_task){.first = 10 * i, .count = i + 1}));
+        assert_true(
+            ff_board_post(&f->board, (struct ff_task){.first = 10 * i, .count = i + 1}, i + 1));
     for (uint64_t i = 0; i < 3; i++) {
         assert_true(ff_board_claim(&f->board, &number));
         assert_int_equal(number, i);
-        assert_int_equal(f->tasks[number].first, 10 * i);
+        assert_int_equal(task_of(f, number).first, 10 * i);
     }
     assert_false(ff_board_claim(&f->board, &number));
+    free(f);
+}
+
+/* Postings of all sizes; every task is found from every place to begin at. */
+static void postings_are_cut_into_tasks(void **state)
+{
+    struct fixture *f = make(TASKS);
+    uint64_t first = 7;
+    uint64_t number = 0;
+
+    (void)state;
+    for (uint64_t count = 1; count < 40; count++) {
+        uint64_t chunk = 1 + count % 5;
+
+        assert_true(ff_board_post(
+            &f->board,
+            (struct ff_task){
+                .first = first, .count = count, .owner = f, .serial = count, .index = 1000 * count},
+            chunk));
+        for (uint64_t at = 0; at < count; at += chunk, number++) {
+            for (size_t near = 0; near < count; near++) {
+                size_t place = near;
+                struct ff_task task;
+
+                assert_true(ff_board_task(&f->board, number, &place, &task));
+                assert_int_equal(place, count - 1);
+                assert_int_equal(task.first, first + at);
+                assert_int_equal(task.count, count - at < chunk ? count - at : chunk);
+                assert_ptr_equal(task.owner, f);
+                assert_int_equal(task.serial, count);
+                assert_int_equal(task.index, 1000 * count + at);
+            }
+        }
+        assert_int_equal(ff_board_posted(&f->board), number);
+        first += count;
+        assert_int_equal(ff_board_items(&f->board), first);
+    }
+    for (uint64_t i = 0; i < number; i++)
+        assert_in_range(task_of(f, i).first, 7, first - 1);
     free(f);
 }
 
@@ -70,38 +119,43 @@ static void full_board_refuses_and_keeps_what_it_has(void **state)
     struct fixture *f = make(2);
 
     (void)state;
-    assert_true(ff_board_post(&f->board, (struct ff_task){.first = 1, .count = 1}));
-    assert_true(ff_board_post(&f->board, (struct ff_task){.first = 2, .count = 1}));
-    assert_false(ff_board_post(&f->board, (struct ff_task){.first = 3, .count = 1}));
+    assert_true(ff_board_post(&f->board, (struct ff_task){.first = 1, .count = 1}, 1));
+    assert_true(ff_board_post(&f->board, (struct ff_task){.first = 2, .count = 1}, 1));
+    assert_false(ff_board_post(&f->board, (struct ff_task){.first = 3, .count = 1}, 1));
     assert_int_equal(ff_board_posted(&f->board), 2);
-    assert_int_equal(f->tasks[1].first, 2);
+    assert_int_equal(task_of(f, 1).first, 2);
     free(f);
 }
 
 static void claims_past_a_smeared_cursor_find_nothing(void **state)
 {
     struct fixture *f = make(4);
+    struct ff_task task;
+    size_t near = 0;
     uint64_t number;
 
     (void)state;
-    assert_true(ff_board_post(&f->board, (struct ff_task){.first = 1, .count = 1}));
+    assert_true(ff_board_post(&f->board, (struct ff_task){.first = 1, .count = 1}, 1));
     ff_own_set(&f->cursor.next, UINT64_MAX - 5);
     assert_false(ff_board_claim(&f->board, &number));
-    ff_own_set(&f->shared.posted, UINT64_MAX);
-    assert_int_equal(ff_board_posted(&f->board), 4);
+    assert_false(ff_board_task(&f->board, 1, &near, &task));
+    assert_false(ff_board_task(&f->board, UINT64_MAX - 5, &near, &task));
     free(f);
 }
 
 static void *claim_all(void *pointer)
 {
     struct fixture *f = pointer;
+    struct ff_task task;
+    size_t near = 0;
     uint64_t number;
 
     while (!ff_board_is_exhausted(&f->board)) {
         if (!ff_board_claim(&f->board, &number))
             continue;
         /* A task that can be claimed is complete. */
-        if (f->tasks[number].first != number * 3 || f->tasks[number].count != 3)
+        if (!ff_board_task(&f->board, number, &near, &task) || task.first != number * 3 ||
+            task.count != 3)
             abort();
         ff_take_next(&f->claimed[number]);
     }
@@ -117,7 +171,7 @@ static void racing_claimers_get_each_task_once_while_it_is_posted(void **state)
     for (int i = 0; i < CLAIMERS; i++)
         assert_int_equal(pthread_create(&threads[i], NULL, claim_all, f), 0);
     for (uint64_t i = 0; i < TASKS; i++)
-        assert_true(ff_board_post(&f->board, (struct ff_task){.first = 3 * i, .count = 3}));
+        assert_true(ff_board_post(&f->board, (struct ff_task){.first = 3 * i, .count = 3}, 3));
     ff_board_close(&f->board);
     for (int i = 0; i < CLAIMERS; i++)
         pthread_join(threads[i], NULL);
@@ -133,7 +187,7 @@ static void racing_claimers_get_each_task_once_after_the_close(void **state)
 
     (void)state;
     for (uint64_t i = 0; i < TASKS; i++)
-        assert_true(ff_board_post(&f->board, (struct ff_task){.first = 3 * i, .count = 3}));
+        assert_true(ff_board_post(&f->board, (struct ff_task){.first = 3 * i, .count = 3}, 3));
     ff_board_close(&f->board);
     for (int i = 0; i < CLAIMERS; i++)
         assert_int_equal(pthread_create(&threads[i], NULL, claim_all, f), 0);
@@ -149,6 +203,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(empty_board_has_no_work),
         cmocka_unit_test(tasks_are_claimed_in_order),
+        cmocka_unit_test(postings_are_cut_into_tasks),
         cmocka_unit_test(full_board_refuses_and_keeps_what_it_has),
         cmocka_unit_test(claims_past_a_smeared_cursor_find_nothing),
         cmocka_unit_test(racing_claimers_get_each_task_once_while_it_is_posted),

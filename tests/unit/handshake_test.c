@@ -30,7 +30,8 @@ static void begin(void)
 
 static void post(uint64_t items)
 {
-    assert_int_equal(ff_call_post(&pool, (struct ff_task){.first = posted, .count = items}), 0);
+    assert_int_equal(ff_call_post(&pool, (struct ff_task){.first = posted, .count = items}, items),
+                     0);
     posted += items;
 }
 

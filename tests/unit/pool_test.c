@@ -320,7 +320,7 @@ static void assert_sums_with_late_workers(forkfold_pool *pool, uint64_t items)
     for (uint64_t item = 0; item < items; item++) {
         if (item == items / 2 && pool->layout.workers > 1)
             continue_workers(pool);
-        assert_int_equal(ff_call_post(pool, (struct ff_task){.first = item, .count = 1}), 0);
+        assert_int_equal(ff_call_post(pool, (struct ff_task){.first = item, .count = 1}, 1), 0);
     }
     ff_call_close(pool);
     do

@@ -197,7 +197,7 @@ static void kill_worker_thread(pid_t pid)
 
     ff_own_set(&gates[pid - PID_FIRST].order, DEATH);
     ff_bump32(&control->work);
-    ff_futex_wake_all(&control->work);
+    ff_futex_wake(&control->work, UINT64_MAX);
 }
 
 static struct ff_exit reap_worker_thread(pid_t pid)
@@ -437,7 +437,7 @@ static void kill_where_it_stands(unsigned slot, enum place place)
 /* Wakes the workers without a reason, so that they come by the places of an idle one. */
 static void stir(void)
 {
-    ff_layout_wake_workers(&pool.layout);
+    ff_layout_wake_workers(&pool.layout, UINT64_MAX);
 }
 
 /* Returns once the supervisor has looked at all that has happened before. */

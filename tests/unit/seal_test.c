@@ -33,7 +33,8 @@ static void post_tasks(struct ff_layout *layout, uint64_t tasks, uint64_t items_
         ff_board_reset(&layout->boards[i]);
     for (uint64_t i = 0; i < tasks; i++)
         assert_true(ff_board_post(&layout->boards[FF_MAIN],
-                                  (struct ff_task){.first = i * items_each, .count = items_each}));
+                                  (struct ff_task){.first = i * items_each, .count = items_each},
+                                  items_each));
 }
 
 static void claim(struct ff_layout *layout, unsigned slot, uint64_t number)

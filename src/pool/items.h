@@ -1,0 +1,209 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Calls of functions on items, as driver and workers agree on them.
+ *
+ * All calls of a pool run in one call of the engine, which stays open while there are any: its
+ * tasks are runs of items of one owner each, an owner being a call of the host's.  The result of an
+ * item is published by itself:
+ *
+ *   worker                                 death before the store     after it
+ *   result written to its slot             the item is blamed, or     the item is done; it is not
+ *   states[slot] = DONE or FAILED          run again                  blamed
+ *
+ *   driver
+ *   reads states[slot], then the result
+ *   floor = items that need no slot any more
+ *   states[slot] = PENDING, and the slot belongs to item + window
+ *
+ * The slot of an item is its number modulo the window.  Whether an item is done (ff_item_is_done) is
+ * read in the other order: the state, then the floor; a slot that has become another item's is so
+ * found out.
+ */
+#ifndef FF_POOL_ITEMS_H
+#define FF_POOL_ITEMS_H
+
+#include <forkfold/call.h>
+
+#include "memory/arena.h"
+#include "platform/error.h"
+#include "pool/backtrace.h"
+#include "pool/job.h"
+#include "pool/shared.h"
+
+enum ff_item_state {
+    FF_ITEM_PENDING = 0,
+    FF_ITEM_PUBLISHED, /* there is a result */
+    FF_ITEM_REFUSED,   /* its function failed, with a note, or it was given up */
+    FF_ITEM_DROPPED,   /* the call was cancelled before it was run */
+    FF_ITEM_TAKEN      /* the driver has read it */
+};
+
+typedef _Atomic unsigned char ff_item_word;
+
+/* One array of a call.  Elements of one size may lie in slots, too, if the call has a window. */
+struct ff_argument {
+    const char *data;
+    size_t item_bytes;
+    const uint64_t *offsets; /* or NULL */
+    bool by_slot;
+};
+
+/* A result that varies in size, in the segment of the worker that made it. */
+struct ff_varying_result {
+    const void *data;
+    size_t bytes;
+};
+
+/* Writer: the driver, before the first item is posted; the last three words later, too. */
+struct ff_item_owner {
+    forkfold_function *function;
+    const void *context;
+    size_t context_bytes;
+    struct ff_argument arguments[FORKFOLD_ARRAYS_MAX];
+    unsigned argument_count;
+    uint32_t attempts;
+    uint64_t timeout_ns;
+    bool is_prompt;        /* the driver wants to know of each result */
+    bool stops_on_failure; /* and of the first failure at once */
+    uint64_t window;
+    struct ff_area outputs[FORKFOLD_OUTPUTS_MAX]; /* whole pages that the function may write */
+    unsigned output_count;
+    size_t result_bytes; /* of each; results that vary have a struct ff_varying_result instead */
+    bool results_vary;
+    char *results;        /* window of them, in the results area */
+    ff_item_word *states; /* likewise; writers: see above */
+    ff_word64 serial;     /* 0 while nobody owns anything here */
+    ff_word64 floor;
+    ff_word64 cancelled; /* 1: what has not begun is dropped, what has is ended */
+};
+
+extern const struct ff_job ff_items_job;
+
+/* For everybody but the worker that runs the item. */
+bool ff_item_is_done(const struct ff_item_owner *owner, uint64_t serial, uint64_t index);
+
+/* ---- The driver's half --------------------------------------------------- */
+
+enum ff_call_kind { FF_CALL_MAP, FF_CALL_IMAP, FF_CALL_IMAP_UNORDERED };
+
+enum ff_call_status { FF_CALL_RUNNING, FF_CALL_FINISHED, FF_CALL_ENDED };
+
+/* What a call holds of the heaps: arguments, their offsets, context, results, states. */
+struct ff_block {
+    struct ff_arena *arena;
+    void *base;
+    size_t bytes;
+};
+
+enum { FF_BLOCKS_MAX = 2 * FORKFOLD_ARRAYS_MAX + 3 };
+
+/* The host's handle. */
+struct forkfold_call {
+    forkfold_pool *pool;
+    struct forkfold_call *next;
+    struct ff_item_owner *owner;
+    uint64_t serial;
+    enum ff_call_kind kind;
+    forkfold_call_options options; /* arrays: those of an imap are the host's */
+    uint64_t chunk;
+    uint64_t posted; /* items, from the first on */
+    uint64_t
+        settled;    /* items, from the first on, that are not pending; of an imap: that are taken */
+    uint64_t taken; /* of an imap: results that were read, in any order */
+    uint64_t scan;  /* of an imap_unordered: where to look for the next */
+    bool has_current; /* of an imap: `current` has been read and may still be looked at */
+    uint64_t current;
+    uint64_t deadline_at_ns;
+    enum ff_call_status status;
+    int code; /* of FF_CALL_ENDED */
+    char message[sizeof(((struct ff_error *)NULL)->message)];
+    bool callback_due;
+    bool is_held; /* somebody further up the stack still needs it */
+    bool
+        is_closed; /* by the host; freed when no worker can be at it any more, and nobody holds it */
+    uint64_t engine_call; /* number of the engine's call that its items are in */
+    struct ff_block blocks[FF_BLOCKS_MAX];
+    unsigned block_count;
+    forkfold_item_failure *failures;
+    size_t failure_count;
+    size_t failure_capacity;
+    unsigned char *failed;         /* a bit for each item that is among them */
+    forkfold_item_failure *unsure; /* noted; whether the items failed their states do not say yet */
+    size_t unsure_count;
+    size_t unsure_capacity;
+};
+
+/* Private to the driver; part of the pool. */
+struct ff_items {
+    bool is_open; /* the engine's call is in progress */
+    bool in_callback;
+    bool has_event_loop; /* the host waits by itself, on forkfold_pool_fd() */
+    bool doubted; /* the supervisor was asked to look for lost items since the last progress */
+    struct ff_symbols *symbols; /* of backtraces, or NULL */
+    uint64_t taken_since;       /* results that were read since the driver slept last */
+    uint64_t next_item;         /* of the engine's call */
+    uint64_t last_serial;
+    struct forkfold_call *calls; /* all that are not freed, the newest first */
+    uint64_t owners_used;        /* of the area */
+    struct ff_item_owner **free_owners;
+    size_t free_owner_count;
+    size_t free_owner_capacity;
+    struct ff_arena arrays;
+    struct ff_arena results;
+    struct ff_arena shared;
+    uint64_t *notes_read; /* of each slot */
+    uint64_t quarantined_read;
+};
+
+void ff_items_open(forkfold_pool *pool);
+void ff_items_close(forkfold_pool *pool);
+
+/* Opens the engine's call unless it is open.  0 or a code with the pool's error. */
+int ff_items_begin(forkfold_pool *pool);
+
+/* Posts more items of a call.  0 or a code with the pool's error. */
+int ff_items_post(struct forkfold_call *call, uint64_t count);
+
+/* Whether this is the process that opened the pool: a child that it forks has no region. */
+bool ff_items_are_here(const forkfold_pool *pool);
+
+/* The call has come to its end: its callback is due, and its timeout does not count any more. */
+void ff_items_settle_call(struct forkfold_call *call, enum ff_call_status status);
+
+/* Takes notice of all that has happened, of all calls. */
+void ff_items_look(forkfold_pool *pool);
+
+/* Runs the callbacks that are due. */
+void ff_items_call_back(forkfold_pool *pool);
+
+/*
+ * Looks, and unless ready(what) says so before, sleeps until something has happened or it is
+ * until_ns.  Afterwards calls may have ended, and those that the host has closed be gone.
+ */
+void ff_items_sleep(forkfold_pool *pool, bool (*ready)(void *what), void *what, uint64_t until_ns);
+
+/* Sets the alarm for the earliest deadline, for a host that waits by itself. */
+void ff_items_arm(const forkfold_pool *pool);
+
+/* Without a result; the first cause is kept. */
+void ff_items_end_call(struct forkfold_call *call, int code, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+
+/* An owner that nobody else has, all zero; NULL when there is no room. */
+struct ff_item_owner *ff_items_take_owner(forkfold_pool *pool);
+
+/* items_failure.c */
+
+/* Reads what workers and supervisor have noted since the last time. */
+void ff_items_read_failures(forkfold_pool *pool);
+/* Items from first up to end that failed, and whose notes found no room, get one that says so. */
+void ff_items_complete_failures(struct forkfold_call *call, uint64_t first, uint64_t end);
+void ff_items_free_failures(struct forkfold_call *call);
+
+/*
+ * Ends the engine's call, so that another one can begin.  0, or FORKFOLD_E_BUSY while calls of items
+ * are in progress or have results in the workers' segments, or what ending it says.
+ */
+int ff_items_yield(forkfold_pool *pool);
+
+#endif

@@ -1,0 +1,262 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Why items failed: what their functions said, and what the supervisor found out. */
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <forkfold/error.h>
+
+#include "pool/call.h"
+#include "pool/items.h"
+
+/* Notes come from workers: the owner they name is looked for, not believed. */
+static struct forkfold_call *find_call(const forkfold_pool *pool, const void *owner,
+                                       uint64_t serial)
+{
+    for (struct forkfold_call *call = pool->items.calls; call != NULL; call = call->next)
+        if (call->owner == owner && call->serial == serial)
+            return call;
+    return NULL;
+}
+
+static void free_texts(const forkfold_item_failure *failure)
+{
+    free((char *)failure->detail);
+    free((char *)failure->backtrace);
+}
+
+/* Appends to a list; false without memory. */
+static bool append(forkfold_item_failure **list, size_t *count, size_t *capacity,
+                   const forkfold_item_failure *failure)
+{
+    if (*count == *capacity) {
+        size_t wanted = *capacity > 0 ? *capacity * 2 : 8;
+        void *grown = realloc(*list, wanted * sizeof(**list));
+
+        if (grown == NULL)
+            return false;
+        *list = grown;
+        *capacity = wanted;
+    }
+    (*list)[(*count)++] = *failure;
+    return true;
+}
+
+static void fail_for_memory(struct forkfold_call *call, const forkfold_item_failure *failure)
+{
+    free_texts(failure);
+    ff_items_end_call(call, FORKFOLD_E_MEMORY, "no memory for the list of failed items");
+}
+
+static bool is_known(const struct forkfold_call *call, uint64_t index)
+{
+    return call->failed != NULL && (call->failed[index / 8] >> index % 8 & 1) != 0;
+}
+
+/* Once for each item.  Texts become the call's own. */
+static void add_failure(struct forkfold_call *call, const forkfold_item_failure *failure)
+{
+    if (is_known(call, failure->index)) {
+        free_texts(failure);
+        return;
+    }
+    if (call->failed == NULL)
+        call->failed = calloc(call->options.count / 8 + 1, 1);
+    if (call->failed == NULL || failure->detail == NULL ||
+        !append(&call->failures, &call->failure_count, &call->failure_capacity, failure)) {
+        fail_for_memory(call, failure);
+        return;
+    }
+    call->failed[failure->index / 8] |= (unsigned char)(1U << failure->index % 8);
+}
+
+static char *text_of(const char *format, ...) __attribute__((format(printf, 1, 2)));
+
+static char *text_of(const char *format, ...)
+{
+    va_list arguments;
+    char *text;
+    int length;
+
+    va_start(arguments, format);
+    length = vasprintf(&text, format, arguments);
+    va_end(arguments);
+    return length < 0 ? NULL : text;
+}
+
+/* A worker may have died between the note and the state: then the item is run again. */
+static void take_note(forkfold_pool *pool, unsigned slot, const struct ff_item_note *note)
+{
+    struct forkfold_call *call = find_call(pool, note->owner, note->serial);
+    forkfold_item_failure failure = {.index = note->index,
+                                     .reason = FORKFOLD_REASON_ERROR,
+                                     .attempts = note->attempts,
+                                     .worker = slot,
+                                     .code = note->code,
+                                     .exit_code = -1};
+
+    if (call == NULL || note->index >= call->posted)
+        return;
+    failure.detail = text_of("%.*s", (int)sizeof(note->detail) - 1, note->detail);
+    if (failure.detail == NULL ||
+        !append(&call->unsure, &call->unsure_count, &call->unsure_capacity, &failure))
+        fail_for_memory(call, &failure);
+}
+
+static unsigned char state_of(const struct forkfold_call *call, uint64_t index)
+{
+    /* Before the window, it has been read: as a result, or as a failure that is known. */
+    if (index < ff_peer_get(&call->owner->floor))
+        return FF_ITEM_TAKEN;
+    return atomic_load_explicit(&call->owner->states[index % call->owner->window],
+                                memory_order_acquire);
+}
+
+/* Believes the notes of items whose states say that they failed. */
+static void judge_unsure(struct forkfold_call *call)
+{
+    size_t kept = 0;
+
+    for (size_t i = 0; i < call->unsure_count; i++) {
+        unsigned char state = state_of(call, call->unsure[i].index);
+
+        if (state == FF_ITEM_PENDING)
+            call->unsure[kept++] = call->unsure[i];
+        else if (state == FF_ITEM_REFUSED)
+            add_failure(call, &call->unsure[i]);
+        else
+            free_texts(&call->unsure[i]);
+    }
+    call->unsure_count = kept;
+}
+
+static void read_notes(forkfold_pool *pool, unsigned slot)
+{
+    const struct ff_segment_areas *areas = &pool->layout.segments[slot];
+    uint64_t *read = &pool->items.notes_read[slot];
+    uint64_t count;
+
+    if (ff_observe(&areas->head->call) != pool->sequence)
+        return;
+    count = ff_observe(&areas->head->note_count);
+    if (count > areas->note_capacity)
+        count = areas->note_capacity;
+    for (; *read < count; ++*read)
+        take_note(pool, slot, &areas->notes[*read]);
+}
+
+static char *describe(const struct ff_quarantine *record)
+{
+    const struct ff_crash *crash = &record->crash;
+
+    switch (record->reason) {
+    case FORKFOLD_REASON_TIMEOUT:
+        return text_of("it took longer than the timeout of an item");
+    case FORKFOLD_REASON_MEMORY:
+        return text_of("its worker was killed, most likely for using too much memory");
+    case FORKFOLD_REASON_SIGNAL:
+        if (crash->has_address)
+            return text_of("its worker died of signal %d (%s) at address 0x%llx", record->signal,
+                           strsignal(record->signal), (unsigned long long)crash->address);
+        return text_of("its worker died of signal %d (%s)", record->signal,
+                       strsignal(record->signal));
+    default:
+        return text_of("its worker exited with code %d", record->exit_code);
+    }
+}
+
+static void take_record(forkfold_pool *pool, const struct ff_quarantine *record)
+{
+    struct forkfold_call *call = find_call(pool, record->owner, record->serial);
+
+    if (call == NULL)
+        return;
+    if (pool->items.symbols == NULL)
+        pool->items.symbols = ff_symbols_open();
+    add_failure(call, &(forkfold_item_failure){
+                          .index = record->index,
+                          .reason = (enum forkfold_reason)record->reason,
+                          .detail = describe(record),
+                          .attempts = record->attempts,
+                          .worker = record->slot,
+                          .signal = record->signal,
+                          .exit_code = record->exit_code,
+                          .has_address = record->crash.has_address,
+                          .address = record->crash.address,
+                          .backtrace = ff_backtrace_text(pool->items.symbols, &record->crash)});
+    /* No worker will run it any more, so its state is the driver's to write. */
+    atomic_store_explicit(&call->owner->states[record->index % call->owner->window],
+                          FF_ITEM_REFUSED, memory_order_release);
+}
+
+void ff_items_read_failures(forkfold_pool *pool)
+{
+    uint64_t count = ff_observe(&pool->layout.supervisor->quarantined);
+
+    for (unsigned slot = 0; slot < pool->layout.workers; slot++)
+        read_notes(pool, slot);
+    for (; pool->items.quarantined_read < count; pool->items.quarantined_read++)
+        take_record(pool, &pool->layout.quarantine[pool->items.quarantined_read]);
+    for (struct forkfold_call *call = pool->items.calls; call != NULL; call = call->next)
+        if (call->unsure_count > 0)
+            judge_unsure(call);
+}
+
+/* ---- Failures without a note --------------------------------------------- */
+
+static void complete_failure(struct forkfold_call *call, uint64_t index)
+{
+    if (state_of(call, index) != FF_ITEM_REFUSED || is_known(call, index))
+        return;
+    add_failure(
+        call, &(forkfold_item_failure){.index = index,
+                                       .reason = FORKFOLD_REASON_ERROR,
+                                       .detail = text_of("it failed; there was no room to say why"),
+                                       .attempts = 1,
+                                       .exit_code = -1});
+}
+
+void ff_items_complete_failures(struct forkfold_call *call, uint64_t first, uint64_t end)
+{
+    const unsigned char *states = (const unsigned char *)call->owner->states;
+
+    if (call->kind != FF_CALL_MAP) {
+        for (; first < end; first++)
+            complete_failure(call, first);
+        return;
+    }
+    /* All of a map's states lie side by side, and few items fail. */
+    while (first < end) {
+        const unsigned char *found = memchr(states + first, FF_ITEM_REFUSED, end - first);
+
+        if (found == NULL)
+            return;
+        first = (uint64_t)(found - states);
+        complete_failure(call, first++);
+    }
+}
+
+void ff_items_free_failures(struct forkfold_call *call)
+{
+    for (size_t i = 0; i < call->failure_count; i++)
+        free_texts(&call->failures[i]);
+    for (size_t i = 0; i < call->unsure_count; i++)
+        free_texts(&call->unsure[i]);
+    free(call->failures);
+    free(call->unsure);
+    free(call->failed);
+}
+
+/* ---- What the host reads ------------------------------------------------- */
+
+size_t forkfold_call_failure_count(const forkfold_call *call)
+{
+    return call->failure_count;
+}
+
+const forkfold_item_failure *forkfold_call_failure(const forkfold_call *call, size_t number)
+{
+    return number < call->failure_count ? &call->failures[number] : NULL;
+}

@@ -1,0 +1,442 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Items in a worker: finding their arguments, running their function, publishing what it says. */
+#include <errno.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <forkfold/error.h>
+
+#include "platform/kill_point.h"
+#include "platform/map.h"
+#include "pool/items.h"
+
+/* Memory for results that vary comes in pieces of so much, or of what a single result needs. */
+enum { PIECE_BYTES = 256 * 1024, RESULT_ALIGNMENT = 16 };
+
+/* Of many large results each has a piece: not all are looked at for each. */
+enum { PIECES_LOOKED_AT = 64 };
+
+struct items_state {
+    struct ff_worker *worker;
+    uint64_t next_piece;               /* where to look for a free one */
+    const struct ff_item_owner *owner; /* of the item that is being run, or was last */
+    uint64_t serial;                   /* likewise */
+    struct ff_varying_result varying;  /* its result, so far */
+    uint64_t index;
+    uint64_t blamed;                           /* how often deaths were blamed on it before */
+    bool has_note;                             /* of the item, not yet published */
+    struct ff_area open[FORKFOLD_OUTPUTS_MAX]; /* shared arrays that can be written now */
+    unsigned open_count;
+};
+
+/* What the function is given, and what forkfold_item_* find behind it. */
+struct running_item {
+    forkfold_item item;
+    struct items_state *state;
+};
+
+static int items_attach(struct ff_worker *worker, const void *context, void **result)
+{
+    struct items_state *state = calloc(1, sizeof(*state));
+
+    (void)context;
+    if (state == NULL)
+        return FORKFOLD_E_MEMORY;
+    state->worker = worker;
+    *result = state;
+    return 0;
+}
+
+static void items_detach(void *pointer)
+{
+    struct items_state *state = pointer;
+
+    for (unsigned i = 0; i < state->open_count; i++)
+        (void)ff_map_read_only(state->open[i].base, state->open[i].bytes);
+    free(state);
+}
+
+/* ---- Results that vary --------------------------------------------------- */
+
+static struct ff_segment *head_of(const struct items_state *state)
+{
+    return ff_worker_areas(state->worker)->head;
+}
+
+static struct ff_item_piece *piece_at(const struct items_state *state, uint64_t number)
+{
+    return &ff_worker_areas(state->worker)->pieces[number];
+}
+
+/*
+ * A piece is free again when its owner is gone, or has no use for the newest result in it: older
+ * ones went before, for windows only move up.
+ */
+static bool is_free(const struct ff_item_piece *piece)
+{
+    /* NOLINTNEXTLINE(performance-no-int-to-ptr): a word that the next worker finds in one piece */
+    const struct ff_item_owner *owner = (const void *)(uintptr_t)ff_peer_get(&piece->owner);
+
+    return ff_observe(&owner->serial) != ff_peer_get(&piece->serial) ||
+           ff_observe(&owner->floor) > ff_peer_get(&piece->newest);
+}
+
+static bool has_room(const struct items_state *state, const struct ff_item_piece *piece,
+                     size_t bytes)
+{
+    return ff_peer_get(&piece->serial) == state->serial &&
+           ff_peer_get(&piece->owner) == (uintptr_t)state->owner &&
+           piece->bytes - ff_peer_get(&piece->used) >= bytes;
+}
+
+/* A worker that dies in here leaves a piece that is free, or in use until its owner is gone. */
+static void take_over(const struct items_state *state, struct ff_item_piece *piece)
+{
+    ff_own_set(&piece->newest, UINT64_MAX);
+    ff_keep_order();
+    ff_own_set(&piece->owner, (uintptr_t)state->owner);
+    ff_own_set(&piece->serial, state->serial);
+    ff_keep_order();
+    ff_own_set(&piece->used, 0);
+    ff_keep_order();
+    ff_own_set(&piece->newest, 0);
+}
+
+/* A piece with room for the result of the item that is being run, or NULL. */
+static struct ff_item_piece *find_piece(struct items_state *state, size_t bytes)
+{
+    uint64_t count = ff_peer_get(&head_of(state)->piece_count);
+
+    if (count > 0 && has_room(state, piece_at(state, state->next_piece % count), bytes))
+        return piece_at(state, state->next_piece % count);
+    for (uint64_t i = 0; i < count && i < PIECES_LOOKED_AT; i++) {
+        struct ff_item_piece *piece = piece_at(state, ++state->next_piece % count);
+
+        if (has_room(state, piece, bytes))
+            return piece;
+        if (piece->bytes >= bytes && is_free(piece)) {
+            take_over(state, piece);
+            return piece;
+        }
+    }
+    return NULL;
+}
+
+static struct ff_item_piece *add_piece(struct items_state *state, size_t bytes)
+{
+    size_t size = bytes > PIECE_BYTES ? bytes : PIECE_BYTES;
+    ff_word64 *count = &head_of(state)->piece_count;
+    uint64_t number = ff_peer_get(count);
+    struct ff_item_piece *piece = piece_at(state, number);
+    char *base;
+
+    if (number >= ff_worker_areas(state->worker)->piece_capacity)
+        return NULL;
+    base = ff_worker_output(state->worker, size);
+    if (base == NULL)
+        return NULL;
+    piece->base = base;
+    piece->bytes = size;
+    take_over(state, piece);
+    /* A death before this costs the memory until the engine's call ends. */
+    ff_publish(count, number + 1);
+    state->next_piece = number;
+    return piece;
+}
+
+void *forkfold_item_reserve(const forkfold_item *item, size_t bytes)
+{
+    struct items_state *state = ((const struct running_item *)(const void *)item)->state;
+    size_t rounded = (bytes + RESULT_ALIGNMENT - 1) & ~(size_t)(RESULT_ALIGNMENT - 1);
+    struct ff_item_piece *piece;
+    uint64_t used;
+
+    if (!state->owner->results_vary || rounded < bytes)
+        return NULL;
+    if (rounded == 0)
+        rounded = RESULT_ALIGNMENT;
+    piece = find_piece(state, rounded);
+    if (piece == NULL)
+        piece = add_piece(state, rounded);
+    if (piece == NULL)
+        return NULL;
+    used = ff_peer_get(&piece->used);
+    ff_own_set(&piece->used, used + rounded);
+    if (state->index > ff_peer_get(&piece->newest))
+        ff_own_set(&piece->newest, state->index);
+    state->varying = (struct ff_varying_result){.data = piece->base + used, .bytes = bytes};
+    return piece->base + used;
+}
+
+/* ---- Failures ------------------------------------------------------------ */
+
+/* Where the next note goes, or NULL when there is no room for more. */
+static struct ff_item_note *next_note(const struct items_state *state)
+{
+    const struct ff_segment_areas *areas = ff_worker_areas(state->worker);
+    uint64_t count = ff_peer_get(&areas->head->note_count);
+
+    return count < areas->note_capacity ? &areas->notes[count] : NULL;
+}
+
+static void write_note(struct items_state *state, const char *format, va_list arguments)
+{
+    struct ff_item_note *note = next_note(state);
+
+    if (note == NULL)
+        return;
+    *note = (struct ff_item_note){.owner = state->owner,
+                                  .serial = state->serial,
+                                  .index = state->index,
+                                  .attempts = (uint32_t)state->blamed + 1};
+    vsnprintf(note->detail, sizeof(note->detail), format, arguments);
+    state->has_note = true;
+}
+
+int forkfold_item_fail(const forkfold_item *item, const char *format, ...)
+{
+    va_list arguments;
+
+    va_start(arguments, format);
+    write_note(((const struct running_item *)(const void *)item)->state, format, arguments);
+    va_end(arguments);
+    return 1;
+}
+
+static void note_silently(struct items_state *state, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
+
+static void note_silently(struct items_state *state, const char *format, ...)
+{
+    va_list arguments;
+
+    va_start(arguments, format);
+    write_note(state, format, arguments);
+    va_end(arguments);
+}
+
+/* Before the state of the item, so that who sees that finds the note. */
+static void publish_note(struct items_state *state, int code)
+{
+    const struct ff_segment_areas *areas = ff_worker_areas(state->worker);
+    struct ff_item_note *note = next_note(state);
+
+    if (!state->has_note)
+        note_silently(state, "the function returned %d", code);
+    if (note == NULL)
+        return;
+    note->code = code;
+    FF_KILL_POINT("worker.items.note");
+    ff_publish(&areas->head->note_count, ff_peer_get(&areas->head->note_count) + 1);
+}
+
+/* ---- Running ------------------------------------------------------------- */
+
+static void set_argument(forkfold_item *item, unsigned number, const struct ff_argument *argument,
+                         uint64_t slot)
+{
+    uint64_t place = argument->by_slot ? slot : item->index;
+
+    if (argument->offsets != NULL) {
+        item->arguments[number] = argument->data + argument->offsets[place];
+        item->argument_bytes[number] =
+            (size_t)(argument->offsets[place + 1] - argument->offsets[place]);
+    } else {
+        item->arguments[number] = argument->data + place * argument->item_bytes;
+        item->argument_bytes[number] = argument->item_bytes;
+    }
+}
+
+static void set_state(const struct ff_item_owner *owner, uint64_t slot, enum ff_item_state state)
+{
+    FF_KILL_POINT("worker.items.written");
+    /* Partner: the driver, which reads the result after it. */
+    atomic_store_explicit(&owner->states[slot], (unsigned char)state, memory_order_release);
+    FF_KILL_POINT("worker.items.published");
+}
+
+/* Publishes what the function has said of the item, other than that all is well. */
+static void refuse(struct items_state *state, uint64_t slot, int code)
+{
+    publish_note(state, code);
+    set_state(state->owner, slot, FF_ITEM_REFUSED);
+    /* The first failure may end the call, however long the items of others take. */
+    if (state->owner->stops_on_failure)
+        ff_worker_notify(state->worker, true);
+}
+
+/* Publishes a result that varies in size. */
+static void publish_varying(struct items_state *state, uint64_t slot)
+{
+    ((struct ff_varying_result *)(void *)state->owner->results)[slot] = state->varying;
+    set_state(state->owner, slot, FF_ITEM_PUBLISHED);
+}
+
+static void run_function(struct running_item *running, uint64_t slot)
+{
+    struct items_state *state = running->state;
+    const struct ff_item_owner *owner = state->owner;
+    int code;
+
+    for (unsigned i = 0; i < owner->argument_count; i++)
+        set_argument(&running->item, i, &owner->arguments[i], slot);
+    if (owner->result_bytes > 0)
+        running->item.result = owner->results + slot * owner->result_bytes;
+    state->index = running->item.index;
+    state->has_note = false;
+    state->varying = (struct ff_varying_result){0};
+    code = owner->function(&running->item);
+    if (code != 0)
+        refuse(state, slot, code);
+    else if (owner->results_vary)
+        publish_varying(state, slot);
+    else
+        set_state(owner, slot, FF_ITEM_PUBLISHED);
+}
+
+/* Between tasks of one owner its outputs stay open: two system calls for each, not for each task. */
+static int change_outputs(struct items_state *state, const struct ff_item_owner *owner)
+{
+    int failed = 0;
+
+    while (state->open_count > 0) {
+        const struct ff_area *area = &state->open[--state->open_count];
+
+        failed |= ff_map_read_only(area->base, area->bytes);
+    }
+    for (unsigned i = 0; i < owner->output_count; i++) {
+        state->open[state->open_count++] = owner->outputs[i];
+        failed |= ff_map_read_write(owner->outputs[i].base, owner->outputs[i].bytes);
+    }
+    if (failed == 0)
+        return 0;
+    ff_worker_explain(state->worker, "cannot change the protection of shared arrays: %s",
+                      strerror(errno));
+    return FORKFOLD_E_SYSTEM;
+}
+
+/* The driver may wait for the owner that this worker goes on from. */
+static int go_on_to(struct items_state *state, const struct ff_task *task)
+{
+    if (state->owner != NULL && state->serial == task->serial)
+        return 0;
+    if (state->owner != NULL)
+        ff_worker_notify(state->worker, true);
+    state->owner = task->owner;
+    state->serial = task->serial;
+    return change_outputs(state, state->owner);
+}
+
+static int items_run_task(void *pointer, const struct ff_task *task)
+{
+    struct items_state *state = pointer;
+    const struct ff_item_owner *owner = task->owner;
+    struct running_item running = {.item = {.index = task->index,
+                                            .array_count = owner->argument_count,
+                                            .context = owner->context,
+                                            .context_bytes = owner->context_bytes},
+                                   .state = state};
+    uint64_t slot;
+    int code;
+
+    /* Nobody waits for what belongs to a call that is gone. */
+    if (ff_observe(&owner->serial) != task->serial)
+        return 0;
+    code = go_on_to(state, task);
+    if (code < 0)
+        return code;
+    slot = task->index % owner->window;
+    state->blamed = task->blamed;
+    for (uint64_t i = 0; i < task->count; i++) {
+        ff_worker_enter_item(state->worker, task->first + i);
+        /* A smeared cursor can hand out a task twice. */
+        if (!ff_item_is_done(owner, task->serial, running.item.index)) {
+            if (ff_observe(&owner->cancelled) != 0)
+                set_state(owner, slot, FF_ITEM_DROPPED);
+            else
+                run_function(&running, slot);
+        }
+        if (owner->is_prompt)
+            ff_worker_notify(state->worker, false);
+        running.item.index++;
+        slot = slot + 1 < owner->window ? slot + 1 : 0;
+    }
+    return 0;
+}
+
+/* ---- What the supervisor asks -------------------------------------------- */
+
+bool ff_item_is_done(const struct ff_item_owner *owner, uint64_t serial, uint64_t index)
+{
+    uint64_t window;
+    const ff_item_word *states;
+    unsigned char state;
+
+    if (ff_observe(&owner->serial) != serial || ff_observe(&owner->floor) > index)
+        return true;
+    window = owner->window;
+    states = owner->states;
+    atomic_thread_fence(memory_order_acquire);
+    /* Partner: give_owner() in items.c.  If the owner is the same as before, so were these two. */
+    if (ff_peer_get(&owner->serial) != serial)
+        return true;
+    state = atomic_load_explicit(&states[index < window ? index : index % window],
+                                 memory_order_acquire);
+    /* Partner: refill() in items_call.c.  A slot that was emptied for another item is seen by the floor. */
+    return state != FF_ITEM_PENDING || ff_observe(&owner->floor) > index ||
+           ff_observe(&owner->serial) != serial;
+}
+
+static bool items_is_done(const void *owner, uint64_t serial, uint64_t index)
+{
+    return ff_item_is_done(owner, serial, index);
+}
+
+static uint32_t items_attempts(const void *owner)
+{
+    return ((const struct ff_item_owner *)owner)->attempts;
+}
+
+static uint64_t items_timeout(const void *owner)
+{
+    return ((const struct ff_item_owner *)owner)->timeout_ns;
+}
+
+static bool items_is_cancelled(const void *owner)
+{
+    return ff_observe(&((const struct ff_item_owner *)owner)->cancelled) != 0;
+}
+
+/* ---- Sealing: there is nothing to seal but what was claimed --------------- */
+
+static int items_absorb(void *pointer, const void *payload, size_t bytes)
+{
+    (void)pointer;
+    (void)payload;
+    return bytes == 0 ? 0 : FORKFOLD_E_DAMAGED;
+}
+
+static int items_seal(void *pointer, void *payload, size_t capacity, size_t *bytes)
+{
+    (void)pointer;
+    (void)payload;
+    (void)capacity;
+    *bytes = 0;
+    return 0;
+}
+
+const struct ff_job ff_items_job = {
+    .name = "items",
+    .attach = items_attach,
+    .detach = items_detach,
+    .run_task = items_run_task,
+    .absorb = items_absorb,
+    .seal = items_seal,
+    .is_done = items_is_done,
+    .attempts = items_attempts,
+    .timeout_ns = items_timeout,
+    .is_cancelled = items_is_cancelled,
+};

@@ -1,0 +1,114 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "pool/shared_array.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include <forkfold/error.h>
+
+#include "platform/map.h"
+#include "pool/call.h"
+
+size_t forkfold_type_bytes(enum forkfold_type type)
+{
+    switch (type) {
+    case FORKFOLD_RAW:
+    case FORKFOLD_U8:
+        return 1;
+    case FORKFOLD_I32:
+    case FORKFOLD_U32:
+    case FORKFOLD_F32:
+        return 4;
+    case FORKFOLD_I64:
+    case FORKFOLD_U64:
+    case FORKFOLD_F64:
+        return 8;
+    }
+    return 0;
+}
+
+static int check(forkfold_pool *pool, enum forkfold_type type, uint64_t count, uint64_t *bytes)
+{
+    uint64_t page = ff_page_bytes();
+    int code = ff_call_check_process(pool);
+
+    if (code < 0)
+        return code;
+    if (forkfold_type_bytes(type) == 0)
+        return ff_error_set(&pool->error, FORKFOLD_E_INVALID, "%d is no type of elements",
+                            (int)type);
+    if (count == 0)
+        return ff_error_set(&pool->error, FORKFOLD_E_INVALID,
+                            "a shared array needs an element at least");
+    if (__builtin_mul_overflow(count, forkfold_type_bytes(type), bytes) ||
+        __builtin_add_overflow(*bytes, page - 1, bytes))
+        return ff_error_set(&pool->error, FORKFOLD_E_INVALID,
+                            "%llu elements are larger than any memory", (unsigned long long)count);
+    *bytes &= ~(page - 1);
+    return 0;
+}
+
+int forkfold_shared_open(forkfold_pool *pool, enum forkfold_type type, uint64_t count,
+                         forkfold_shared **result)
+{
+    struct ff_arena *arena = &pool->items.shared;
+    uint64_t bytes = 0;
+    int code = check(pool, type, count, &bytes);
+    forkfold_shared *shared;
+    size_t touched;
+
+    if (code < 0)
+        return code;
+    shared = calloc(1, sizeof(*shared));
+    if (shared == NULL)
+        return ff_error_set(&pool->error, FORKFOLD_E_MEMORY, "no memory for a shared array");
+    touched = arena->touched;
+    *shared = (forkfold_shared){.pool = pool, .type = type, .count = count};
+    shared->area = (struct ff_area){.base = ff_arena_take(arena, bytes), .bytes = bytes};
+    if (shared->area.base == NULL) {
+        free(shared);
+        return ff_error_set(&pool->error, FORKFOLD_E_LIMIT,
+                            "the region has no room for a shared array of %llu bytes; close others "
+                            "or raise the limit of address space (ulimit -v)",
+                            (unsigned long long)bytes);
+    }
+    /* What nobody has had before, or gave its pages back, is zero and need not be touched for that. */
+    if (bytes < FF_ARENA_DISCARD_BYTES && shared->area.base < arena->area.base + touched)
+        memset(shared->area.base, 0, bytes);
+    *result = shared;
+    return 0;
+}
+
+void forkfold_shared_close(forkfold_shared *shared)
+{
+    if (shared == NULL)
+        return;
+    /* In a forked child there is only the handle. */
+    if (ff_call_check_process(shared->pool) == 0)
+        ff_arena_give(&shared->pool->items.shared, shared->area.base, shared->area.bytes);
+    free(shared);
+}
+
+void *forkfold_shared_data(const forkfold_shared *shared)
+{
+    return shared->area.base;
+}
+
+uint64_t forkfold_shared_count(const forkfold_shared *shared)
+{
+    return shared->count;
+}
+
+enum forkfold_type forkfold_shared_type(const forkfold_shared *shared)
+{
+    return shared->type;
+}
+
+bool ff_is_shared(const forkfold_pool *pool, const void *data, uint64_t bytes)
+{
+    const struct ff_area *area = &pool->layout.shared;
+    uintptr_t start = (uintptr_t)data - (uintptr_t)area->base;
+
+    return (uintptr_t)data >= (uintptr_t)area->base && start <= area->bytes &&
+           bytes <= area->bytes - start;
+}

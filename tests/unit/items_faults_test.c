@@ -1,0 +1,456 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Calls on items whose functions crash, exit, hang and fail, and whose workers are killed. */
+#include "item_script.h"
+
+#include <forkfold/error.h>
+
+#include "random_keys.h"
+
+/* ---- Bad items ----------------------------------------------------------- */
+
+struct expected {
+    enum fault fault;
+    enum forkfold_reason reason;
+    int signal;
+    int exit_code;
+    unsigned attempts;
+};
+
+static const struct expected expected[FAULT_COUNT] = {
+    [SEGV] = {SEGV, FORKFOLD_REASON_SIGNAL, SIGSEGV, -1, 3},
+    [EXIT] = {EXIT, FORKFOLD_REASON_EXIT, 0, 5, 3},
+    [KILL] = {KILL, FORKFOLD_REASON_SIGNAL, SIGKILL, -1, 3},
+    [HANG] = {HANG, FORKFOLD_REASON_TIMEOUT, SIGKILL, -1, 3},
+    [FAIL] = {FAIL, FORKFOLD_REASON_ERROR, 0, -1, 1},
+    [FAIL_LONG] = {FAIL_LONG, FORKFOLD_REASON_ERROR, 0, -1, 1},
+};
+
+static void assert_expected(const forkfold_item_failure *failure, enum fault fault)
+{
+    const struct expected *one = &expected[fault];
+
+    assert_int_equal(failure->reason, one->reason);
+    assert_int_equal(failure->signal, one->signal);
+    assert_int_equal(failure->exit_code, one->exit_code);
+    assert_int_equal(failure->attempts, one->attempts);
+    assert_non_null(failure->detail);
+    assert_int_equal(failure->code, one->reason == FORKFOLD_REASON_ERROR);
+    if (fault == SEGV) {
+        assert_true(failure->has_address);
+        assert_int_equal(failure->address, 0x18);
+        if (!SANITIZED)
+            assert_non_null(strstr(failure->backtrace, "mix_item"));
+    }
+    if (fault == FAIL_LONG)
+        assert_in_range(strlen(failure->detail), 200, 210);
+}
+
+/* Faults at the begin, in the middle and at the end, and side by side. */
+static const uint64_t bad_items[] = {0, 1, 57, 58, 59, 299};
+enum { BAD = sizeof(bad_items) / sizeof(bad_items[0]), COUNT = 300 };
+
+static forkfold_call_options bad_options(const uint64_t *numbers, enum fault fault)
+{
+    forkfold_call_options options = mix_options(numbers, COUNT);
+
+    reset_script(NULL);
+    for (unsigned i = 0; i < BAD; i++)
+        plan(fault, bad_items[i], 1000);
+    options.timeout_ns = fault == HANG ? 20 * FF_NS_PER_MS : 0;
+    return options;
+}
+
+static void bad_items_fail_and_all_others_do_not(void **state)
+{
+    uint64_t *numbers = make_numbers(COUNT);
+    forkfold_pool *pool = open_pool(2);
+
+    (void)state;
+    for (enum fault fault = SEGV; fault < FAULT_COUNT; fault++)
+        for (uint64_t chunk = 1; chunk < 400; chunk *= 17) {
+            forkfold_call_options options = bad_options(numbers, fault);
+            forkfold_call *call = NULL;
+
+            options.chunk = chunk;
+            assert_works(pool, forkfold_map(pool, &options, &call));
+            assert_int_equal(forkfold_call_failure_count(call), BAD);
+            for (unsigned i = 0; i < BAD; i++) {
+                assert_true(is_failed(call, bad_items[i]));
+                assert_expected(forkfold_call_failure(call, i), fault);
+            }
+            assert_null(forkfold_call_failure(call, BAD));
+            assert_mixed(call, numbers, COUNT);
+            forkfold_call_close(call);
+            options = bad_options(numbers, fault);
+            options.chunk = chunk;
+            options.buffer_items = 25;
+            assert_works(
+                pool, (chunk > 1 ? forkfold_imap : forkfold_imap_unordered)(pool, &options, &call));
+            assert_imap_mixed(call, numbers, COUNT, chunk > 1);
+            assert_int_equal(forkfold_call_failure_count(call), BAD);
+            forkfold_call_close(call);
+        }
+    free(numbers);
+    forkfold_pool_close(pool);
+}
+
+static void items_that_crash_once_or_twice_are_done_in_the_end(void **state)
+{
+    uint64_t *numbers = make_numbers(COUNT);
+    forkfold_pool *pool = open_pool(2);
+
+    (void)state;
+    for (int times = 1; times <= 4; times++) {
+        forkfold_call_options options = mix_options(numbers, COUNT);
+        forkfold_call *call = NULL;
+
+        reset_script(NULL);
+        for (unsigned i = 0; i < BAD; i++)
+            plan(i % 2 ? KILL : SEGV, bad_items[i], times);
+        options.retries_plus_one = 4;
+        assert_works(pool, forkfold_map(pool, &options, &call));
+        assert_int_equal(forkfold_call_failure_count(call), times == 4 ? BAD : 0);
+        assert_mixed(call, numbers, COUNT);
+        forkfold_call_close(call);
+    }
+    free(numbers);
+    forkfold_pool_close(pool);
+}
+
+/* An attempt that ended in a crash is an attempt, though the next one ends in words. */
+static void attempts_before_a_failure_are_counted(void **state)
+{
+    forkfold_pool *pool = open_pool(1);
+    forkfold_call *call = NULL;
+
+    (void)state;
+    plan(KILL, 0, 1);
+    plan(FAIL, 0, 1);
+    assert_works(
+        pool,
+        forkfold_map(pool, &(forkfold_call_options){.function = run_only, .count = 1}, &call));
+    assert_int_equal(forkfold_call_failure_count(call), 1);
+    assert_int_equal(forkfold_call_failure(call, 0)->attempts, 2);
+    forkfold_call_close(call);
+    forkfold_pool_close(pool);
+}
+
+/* While each worker uses up the attempts of an item nobody gets anywhere: that is no crash loop. */
+static void many_workers_with_bad_items_are_no_crash_loop(void **state)
+{
+    (void)state;
+    for (unsigned i = 0; i < 40; i++)
+        plan(KILL, i, 1000);
+    for (unsigned workers = 1; workers <= 16; workers *= 4) {
+        forkfold_pool *pool = open_pool(workers);
+        forkfold_call_options options = {.function = run_only, .count = 40, .chunk = 1};
+        forkfold_call *call = NULL;
+
+        assert_works(pool, forkfold_map(pool, &options, &call));
+        assert_int_equal(forkfold_call_failure_count(call), 40);
+        forkfold_call_close(call);
+        forkfold_pool_close(pool);
+    }
+}
+
+static int take_a_while(const forkfold_item *item)
+{
+    uint64_t end = ff_clock_ns() + 100 * FF_NS_PER_MS;
+
+    (void)item;
+    while (ff_clock_ns() < end)
+        ;
+    return 0;
+}
+
+static void timeout_is_of_its_own_call(void **state)
+{
+    forkfold_pool *pool = open_pool(1);
+    forkfold_call_options hasty = {
+        .function = run_only, .count = 10, .timeout_ns = 10 * FF_NS_PER_MS};
+    forkfold_call_options slow = {.function = take_a_while, .count = 3, .chunk = 1};
+    forkfold_call *first = NULL;
+    forkfold_call *second = NULL;
+
+    (void)state;
+    assert_works(pool, forkfold_map_async(pool, &hasty, &first));
+    assert_works(pool, forkfold_map(pool, &slow, &second));
+    assert_int_equal(forkfold_call_failure_count(second), 0);
+    forkfold_call_close(first);
+    forkfold_call_close(second);
+    forkfold_pool_close(pool);
+}
+
+/* ---- The end of all calls ------------------------------------------------ */
+
+static void loop_of_crashes(forkfold_pool *pool)
+{
+    forkfold_call_options options = {.function = run_only, .count = 10, .retries_plus_one = 1000};
+    forkfold_call *call = NULL;
+
+    reset_script(NULL);
+    plan(KILL, 0, 1000000);
+    assert_int_equal(forkfold_map(pool, &options, &call), FORKFOLD_E_CRASH_LOOP);
+    script->faults = 0;
+}
+
+static void open_results_survive_the_crash_loop_of_another_call(void **state)
+{
+    static const uint64_t sizes[] = {100, 2000, 0, 300000};
+    static const uint64_t others[] = {300000, 77, 2000, 1};
+    forkfold_call_options options = {.function = write_bytes,
+                                     .count = 4,
+                                     .arrays = {{.data = sizes, .item_bytes = 8}},
+                                     .array_count = 1,
+                                     .results_vary = 1};
+    forkfold_pool *pool = open_pool(1);
+    forkfold_call *before = NULL;
+    forkfold_call *after = NULL;
+    forkfold_result result;
+
+    (void)state;
+    assert_works(pool, forkfold_map(pool, &options, &before));
+    loop_of_crashes(pool);
+    options.arrays[0].data = others;
+    assert_works(pool, forkfold_map(pool, &options, &after));
+    for (uint64_t i = 0; i < 4; i++) {
+        assert_int_equal(forkfold_call_result(before, i, &result), 0);
+        assert_bytes(&result, sizes[i]);
+        assert_int_equal(forkfold_call_result(after, i, &result), 0);
+        assert_bytes(&result, others[i]);
+    }
+    forkfold_call_close(before);
+    forkfold_call_close(after);
+    forkfold_pool_close(pool);
+}
+
+static void idle_workers_that_die_do_not_end_the_next_call(void **state)
+{
+    forkfold_pool *pool = open_pool(1);
+    pid_t supervisor = supervisor_of_only_pool();
+    pid_t worker;
+    pid_t next;
+
+    (void)state;
+    assert_pool_is_well(pool);
+    for (unsigned i = 0; i < 11; i++) {
+        while (children_of(supervisor, &worker, 1) == 0)
+            sched_yield();
+        kill(worker, SIGKILL);
+        while (children_of(supervisor, &next, 1) == 0 || next == worker)
+            sched_yield();
+    }
+    assert_pool_is_well(pool);
+    forkfold_pool_close(pool);
+}
+
+static void lost_supervisor_ends_every_call(void **state)
+{
+    forkfold_pool *pool = open_pool(2);
+    forkfold_call_options options = {.function = wait_at_gate, .count = 2, .chunk = 1};
+    forkfold_call *map = NULL;
+    forkfold_call *imap = NULL;
+    forkfold_result result;
+
+    (void)state;
+    assert_works(pool, forkfold_map_async(pool, &options, &map));
+    assert_works(pool, forkfold_imap(pool, &options, &imap));
+    await_reached(2);
+    kill(supervisor_of_only_pool(), SIGKILL);
+    assert_int_equal(forkfold_call_wait(map, UINT64_MAX), FORKFOLD_E_SUPERVISOR);
+    assert_int_equal(forkfold_call_next(imap, &result), FORKFOLD_E_SUPERVISOR);
+    assert_int_equal(forkfold_map(pool, &options, &map), FORKFOLD_E_SUPERVISOR);
+    forkfold_call_close(map);
+    forkfold_call_close(imap);
+    forkfold_pool_close(pool);
+}
+
+/* ---- Random kills -------------------------------------------------------- */
+
+/* A process that kills a worker every now and then, until it is killed itself. */
+static pid_t start_killer(pid_t supervisor, uint64_t seed)
+{
+    pid_t killer = fork();
+
+    if (killer != 0)
+        return killer;
+    for (uint64_t i = seed;; i++) {
+        pid_t workers[8];
+        unsigned count = children_of(supervisor, workers, 8);
+        uint64_t until = ff_clock_ns() + mix(i) % (4 * FF_NS_PER_MS);
+
+        if (count > 0)
+            kill(workers[mix(i + 1) % count], SIGKILL);
+        while (ff_clock_ns() < until)
+            sched_yield();
+    }
+}
+
+static void stop_killer(pid_t killer)
+{
+    kill(killer, SIGKILL);
+    assert_int_equal(waitpid(killer, NULL, 0), killer);
+}
+
+/* One call of the kind that the round says.  0, or the code that it ended with. */
+static int run_round(forkfold_pool *pool, const uint64_t *numbers, uint64_t dice)
+{
+    static const uint64_t chunks[] = {1, 100, 0, 7};
+    uint64_t count = 1 + dice % 20000;
+    forkfold_call_options options = mix_options(numbers, count);
+    forkfold_call *call = NULL;
+    int code;
+
+    options.retries_plus_one = 1000000;
+    options.chunk = chunks[dice / 7 % 4];
+    options.buffer_items = dice / 3 % 2 * (1 + dice % 300);
+    switch (dice / 11 % 3) {
+    case 0:
+        code = forkfold_map(pool, &options, &call);
+        if (code < 0)
+            return code;
+        assert_mixed(call, numbers, count);
+        break;
+    default:
+        code =
+            (dice / 11 % 3 == 1 ? forkfold_imap : forkfold_imap_unordered)(pool, &options, &call);
+        if (code < 0)
+            return code;
+        assert_imap_mixed(call, numbers, count, dice / 11 % 3 == 1);
+        break;
+    }
+    assert_int_equal(forkfold_call_failure_count(call), 0);
+    forkfold_call_close(call);
+    return 0;
+}
+
+static void random_kills_lose_nothing_and_double_nothing(void **state)
+{
+    enum { ROUNDS = SANITIZED ? 10 : 100 };
+    uint64_t seed = random_u64();
+    uint64_t *numbers = make_numbers(20000);
+
+    (void)state;
+    print_message("# seed %llu\n", (unsigned long long)seed);
+    for (unsigned round = 0; round < ROUNDS; round++) {
+        uint64_t dice = mix(seed + round);
+        forkfold_pool *pool = open_pool(1 + (unsigned)(dice / 5 % 4));
+        pid_t killer = start_killer(supervisor_of_only_pool(), dice);
+
+        assert_works(pool, run_round(pool, numbers, dice));
+        stop_killer(killer);
+        forkfold_pool_close(pool);
+    }
+    free(numbers);
+}
+
+/* ---- Deaths at every step ------------------------------------------------ */
+
+#ifdef FF_KILL_POINTS
+static const char *const worker_points[] = {
+    "worker.born",          "worker.serve",        "worker.join.begin",    "worker.join.announced",
+    "worker.call.enter",    "worker.claim.begin",  "worker.claim.taken",   "worker.claim.logged",
+    "worker.claim.counted", "worker.item.begin",   "worker.items.written", "worker.items.published",
+    "worker.items.note",    "worker.items.retire", "worker.sleep",
+};
+
+static forkfold_pool *open_pool_that_dies(const char *point, const char *how, unsigned at,
+                                          const forkfold_pool_options *options)
+{
+    char order[128];
+    forkfold_pool *pool;
+
+    snprintf(order, sizeof(order), "%s:%s:%u", point, how, at);
+    setenv("FORKFOLD_KILL", order, 1);
+    pool = open_pool_with(options);
+    unsetenv("FORKFOLD_KILL");
+    return pool;
+}
+
+/* A map and an imap side by side, each with one item that fails. */
+static void run_both(forkfold_pool *pool, const uint64_t *numbers)
+{
+    forkfold_call_options options = mix_options(numbers, COUNT);
+    forkfold_call *map = NULL;
+    forkfold_call *imap = NULL;
+
+    plan(FAIL, 13, 2000);
+    options.chunk = 9;
+    assert_works(pool, forkfold_map_async(pool, &options, &map));
+    options.chunk = 1;
+    options.buffer_items = 20;
+    assert_works(pool, forkfold_imap_unordered(pool, &options, &imap));
+    assert_imap_mixed(imap, numbers, COUNT, false);
+    assert_works(pool, forkfold_call_wait(map, UINT64_MAX));
+    assert_mixed(map, numbers, COUNT);
+    assert_int_equal(forkfold_call_failure_count(map), 1);
+    assert_int_equal(forkfold_call_failure_count(imap), 1);
+    forkfold_call_close(map);
+    forkfold_call_close(imap);
+}
+
+static void death_at_any_step_changes_no_result(void **state)
+{
+    static const char *const hows[] = {"kill", "segv", "exit"};
+    uint64_t *numbers = make_numbers(COUNT);
+
+    (void)state;
+    for (size_t p = 0; p < sizeof(worker_points) / sizeof(worker_points[0]); p++)
+        for (unsigned h = 0; h < 3; h++)
+            for (unsigned at = 1; at < 40; at = at * 3 + 1) {
+                reset_script(NULL);
+                forkfold_pool *pool = open_pool_that_dies(
+                    worker_points[p], hows[h], at,
+                    &(forkfold_pool_options){.workers = 1 + at % 2,
+                                             .tasks_per_worker = at == 4 ? 5 : 0});
+
+                run_both(pool, numbers);
+                forkfold_pool_close(pool);
+            }
+    free(numbers);
+}
+
+/* The worker dies when it has said why the item failed, and not yet that it did. */
+static void failure_that_is_told_twice_is_one_failure(void **state)
+{
+    forkfold_call_options options = {.function = run_only, .count = 1};
+
+    for (int times = 1; times < 3; times++) {
+        forkfold_pool *pool = open_pool_that_dies("worker.items.written", "kill", 1,
+                                                  &(forkfold_pool_options){.workers = 1});
+        forkfold_call *call = NULL;
+        forkfold_result result;
+
+        (void)state;
+        reset_script(NULL);
+        plan(FAIL, 0, times);
+        assert_works(pool, forkfold_map(pool, &options, &call));
+        assert_int_equal(forkfold_call_result(call, 0, &result), 0);
+        assert_int_equal(result.failed, times == 2);
+        assert_int_equal(forkfold_call_failure_count(call), times == 2);
+        forkfold_call_close(call);
+        forkfold_pool_close(pool);
+    }
+}
+#endif
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        WITH_SCRIPT(bad_items_fail_and_all_others_do_not),
+        WITH_SCRIPT(items_that_crash_once_or_twice_are_done_in_the_end),
+        WITH_SCRIPT(attempts_before_a_failure_are_counted),
+        WITH_SCRIPT(many_workers_with_bad_items_are_no_crash_loop),
+        WITH_SCRIPT(timeout_is_of_its_own_call),
+        WITH_SCRIPT(open_results_survive_the_crash_loop_of_another_call),
+        WITH_SCRIPT(idle_workers_that_die_do_not_end_the_next_call),
+        WITH_SCRIPT(lost_supervisor_ends_every_call),
+        WITH_SCRIPT(random_kills_lose_nothing_and_double_nothing),
+#ifdef FF_KILL_POINTS
+        WITH_SCRIPT(death_at_any_step_changes_no_result),
+        WITH_SCRIPT(failure_that_is_told_twice_is_one_failure),
+#endif
+    };
+
+    return cmocka_run_group_tests(tests, make_script, NULL);
+}
