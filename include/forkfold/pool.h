@@ -41,6 +41,8 @@ typedef struct forkfold_pool_options {
     uint64_t tasks_per_worker;         /* a worker that has run so many makes room for a fresh one;
                                           0 = it stays */
     uint64_t recycle_bytes;       /* likewise, when its own memory has passed so much; 0 = never */
+    unsigned max_deaths;          /* deaths of workers in a row, without anything done between
+                                          them, that end the calls on items in progress; 0 = 10 */
     uint64_t worker_memory_bytes; /* a worker gets so much beyond what it was born with, and
                                           then no more: allocations fail; 0 = no limit */
 } forkfold_pool_options;

@@ -44,6 +44,7 @@ struct forkfold_pool {
     int alarm;
     struct ff_watch watches[FF_WATCHES_MAX];
     unsigned watch_count;
+    unsigned max_deaths;   /* of calls on items */
     uint64_t memory_bytes; /* wanted by whoever opened the pool, or 0 */
     struct ff_spill_files spill;
     struct ff_items items;

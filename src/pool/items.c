@@ -191,8 +191,8 @@ int ff_items_begin(forkfold_pool *pool)
     ff_call_begin(
         pool, &(struct ff_call_options){.job = &ff_items_job,
                                         /* Owners say how often; this is for streaks of deaths. */
-                                        .attempts = FF_DEATHS_MAX + 1,
-                                        .max_deaths = FF_DEATHS_MAX,
+                                        .attempts = pool->max_deaths + 1,
+                                        .max_deaths = pool->max_deaths,
                                         .keeps_output = has_results_in_segments(pool)});
     return 0;
 }

@@ -246,6 +246,7 @@ int forkfold_pool_open(forkfold_pool **pool, const forkfold_pool_options *option
         opened->supervisor_pidfd = opened->lifeline = opened->epoll = opened->alarm = -1;
         opened->spill.channel = -1;
         opened->memory_bytes = options->memory_bytes;
+        opened->max_deaths = options->max_deaths > 0 ? options->max_deaths : FF_DEATHS_MAX;
         if (open_into(opened, options, &error) < 0) {
             free_pool(opened);
             opened = NULL;

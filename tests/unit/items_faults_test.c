@@ -2,6 +2,8 @@
 /* Calls on items whose functions crash, exit, hang and fail, and whose workers are killed. */
 #include "item_script.h"
 
+#include <sys/prctl.h>
+
 #include <forkfold/error.h>
 
 #include "random_keys.h"
@@ -274,6 +276,7 @@ static pid_t start_killer(pid_t supervisor, uint64_t seed)
 
     if (killer != 0)
         return killer;
+    prctl(PR_SET_PDEATHSIG, SIGKILL); /* should the test fail */
     for (uint64_t i = seed;; i++) {
         pid_t workers[8];
         unsigned count = children_of(supervisor, workers, 8);
@@ -334,7 +337,8 @@ static void random_kills_lose_nothing_and_double_nothing(void **state)
     print_message("# seed %llu\n", (unsigned long long)seed);
     for (unsigned round = 0; round < ROUNDS; round++) {
         uint64_t dice = mix(seed + round);
-        forkfold_pool *pool = open_pool(1 + (unsigned)(dice / 5 % 4));
+        forkfold_pool *pool = open_pool_with(&(forkfold_pool_options){
+            .workers = 1 + (unsigned)(dice / 5 % 4), .max_deaths = 1000000});
         pid_t killer = start_killer(supervisor_of_only_pool(), dice);
 
         assert_works(pool, run_round(pool, numbers, dice));
