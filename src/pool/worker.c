@@ -62,6 +62,7 @@ struct ff_worker {
     struct ff_spill_files spill;
     uint64_t sequence; /* of the newest call seen */
     bool joined;
+    bool is_first;       /* of its slot, in the call */
     struct ff_call call; /* a copy: the driver may write the next one before this one is left */
     void *state;
     struct ff_task task;         /* the one that is being run */
@@ -585,7 +586,7 @@ static bool has_work(const struct ff_worker *worker)
 }
 
 /* `call` last: a death before it leaves a segment that belongs to no call in progress. */
-static void begin_segment(struct ff_segment *segment, uint64_t sequence, bool keeps_output)
+static void begin_segment(struct ff_segment *segment, uint64_t sequence)
 {
     ff_own_set(&segment->call, 0);
     ff_keep_order();
@@ -594,10 +595,6 @@ static void begin_segment(struct ff_segment *segment, uint64_t sequence, bool ke
     ff_own_set(&segment->current, 0);
     ff_own_set(&segment->consumed, 0);
     memset(&segment->stats, 0, sizeof(segment->stats));
-    if (!keeps_output) {
-        ff_own_set(&segment->output_used, 0);
-        ff_own_set(&segment->piece_count, 0);
-    }
     ff_own_set(&segment->items_done, 0);
     ff_own_set(&segment->bytes_done, 0);
     ff_own_set(&segment->items_failed, 0);
@@ -615,8 +612,9 @@ static bool join(struct ff_worker *worker)
     struct ff_segment *segment = worker->segment;
 
     FF_KILL_POINT("worker.join.begin");
-    if (ff_peer_get(&segment->call) != worker->sequence)
-        begin_segment(segment, worker->sequence, worker->layout->control->call.keeps_output);
+    worker->is_first = ff_peer_get(&segment->call) != worker->sequence;
+    if (worker->is_first)
+        begin_segment(segment, worker->sequence);
     ff_announce(&segment->joined, worker->sequence);
     FF_KILL_POINT("worker.join.announced");
     if (ff_recheck(&worker->layout->supervisor->closing) < worker->sequence)
@@ -632,6 +630,11 @@ static void enter_call(struct ff_worker *worker)
     int code;
 
     worker->call = worker->layout->control->call;
+    /* Now that it has joined: before, the call might be written.  A death in between costs memory. */
+    if (worker->is_first && !worker->call.keeps_output) {
+        ff_own_set(&worker->segment->output_used, 0);
+        ff_own_set(&worker->segment->piece_count, 0);
+    }
     set_limit(worker, worker->call.timeout_ns);
     memset(worker->near, 0, sizeof(worker->near));
     worker->base_is_absorbed = ff_peer_get(&worker->segment->sealed) == 0;
