@@ -22,7 +22,8 @@ bool ff_board_post(struct ff_board *board, struct ff_task items, uint64_t chunk)
     if (postings >= board->capacity)
         return false;
     board->postings[postings] = (struct ff_posting){.number = posted, .chunk = chunk, .all = items};
-    ff_own_set(&board->shared->postings, postings + 1);
+    /* Partner: visible_postings, which may be asked by who has not seen `posted` pass it yet. */
+    ff_publish(&board->shared->postings, postings + 1);
     /* Partner: ff_board_posted in the claimers, which read postings after it. */
     ff_publish(&board->shared->posted, posted + tasks_of(&board->postings[postings]));
     return true;
@@ -40,7 +41,7 @@ uint64_t ff_board_posted(const struct ff_board *board)
 
 static uint64_t visible_postings(const struct ff_board *board)
 {
-    uint64_t postings = ff_peer_get(&board->shared->postings);
+    uint64_t postings = ff_observe(&board->shared->postings);
 
     return postings < board->capacity ? postings : board->capacity;
 }
