@@ -17,8 +17,7 @@
 
 enum { FF_ARENA_ALIGNMENT = 64, FF_ARENA_CLASSES = 9 * 64 };
 
-/* Blocks of so much give their pages back with them, for nobody may want as much again; they are
- * zero when they are taken again. */
+/* Blocks of so much give their pages back with them, for nobody may want as much again. */
 #define FF_ARENA_DISCARD_BYTES ((size_t)64 << 20)
 
 struct ff_arena_list {

@@ -56,8 +56,9 @@ struct ff_item_owner *ff_items_take_owner(forkfold_pool *pool)
 
 static void give_owner(forkfold_pool *pool, struct ff_item_owner *owner)
 {
-    /* Before its blocks become another's: see ff_item_is_done. */
+    /* Before anything of it becomes another's, fields and blocks: see ff_item_is_done. */
     ff_announce(&owner->serial, 0);
+    ff_settle();
     pool->items.free_owners[pool->items.free_owner_count++] = owner;
 }
 
@@ -346,7 +347,7 @@ static void free_closed(forkfold_pool *pool)
 
     for (struct forkfold_call *call = pool->items.calls; call != NULL; call = next) {
         next = call->next;
-        if (call->is_closed && !call->is_held && (call->owner == NULL || is_drained(call)))
+        if (call->is_closed && call->holds == 0 && (call->owner == NULL || is_drained(call)))
             free_call(call);
     }
 }

@@ -118,7 +118,7 @@ struct forkfold_call {
     int code; /* of FF_CALL_ENDED */
     char message[sizeof(((struct ff_error *)NULL)->message)];
     bool callback_due;
-    bool is_held; /* somebody further up the stack still needs it */
+    unsigned holds; /* how many further up the stack still need it */
     bool
         is_closed; /* by the host; freed when no worker can be at it any more, and nobody holds it */
     uint64_t engine_call; /* number of the engine's call that its items are in */

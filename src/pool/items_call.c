@@ -383,7 +383,7 @@ static int outcome(struct forkfold_call *call)
 /* From here on callbacks may close the call, and it stays. */
 static void hold(struct forkfold_call *call)
 {
-    call->is_held = true;
+    call->holds++;
 }
 
 /* Returns whether the call is still there. */
@@ -391,7 +391,7 @@ static bool let_go(struct forkfold_call *call)
 {
     bool stays = !call->is_closed;
 
-    call->is_held = false;
+    call->holds--;
     if (!stays)
         ff_items_look(call->pool);
     return stays;

@@ -200,8 +200,8 @@ static void post_undone(struct supervisor *s, const struct ff_task *run)
     for (uint64_t item = run->first; item < end; item++) {
         if (!job->is_done(run->owner, run->serial, run->index + (item - run->first)))
             continue;
-        s->streak = s->idle_streak =
-            0; /* its worker has finished something: the log begins after the last death */
+        /* Its worker has finished something: the log begins after the last death. */
+        s->streak = s->idle_streak = 0;
         post_run(s, part_of(run, from, item));
         from = item + 1;
     }

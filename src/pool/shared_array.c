@@ -48,6 +48,15 @@ static int check(forkfold_pool *pool, enum forkfold_type type, uint64_t count, u
     return 0;
 }
 
+/* Of a large one the pages are given back, which clears them and touches nothing. */
+static void clear(const struct ff_area *area)
+{
+    if (area->bytes >= FF_ARENA_DISCARD_BYTES)
+        ff_map_discard(area->base, area->bytes);
+    else
+        memset(area->base, 0, area->bytes);
+}
+
 int forkfold_shared_open(forkfold_pool *pool, enum forkfold_type type, uint64_t count,
                          forkfold_shared **result)
 {
@@ -72,9 +81,9 @@ int forkfold_shared_open(forkfold_pool *pool, enum forkfold_type type, uint64_t 
                             "or raise the limit of address space (ulimit -v)",
                             (unsigned long long)bytes);
     }
-    /* What nobody has had before, or gave its pages back, is zero and need not be touched for that. */
-    if (bytes < FF_ARENA_DISCARD_BYTES && shared->area.base < arena->area.base + touched)
-        memset(shared->area.base, 0, bytes);
+    /* What nobody has had before is zero, and need not be touched for that. */
+    if (shared->area.base < arena->area.base + touched)
+        clear(&shared->area);
     *result = shared;
     return 0;
 }

@@ -408,6 +408,37 @@ static void callbacks_run_once(void **state)
     forkfold_pool_close(pool);
 }
 
+/* Waits for another call, which its host waits for already, and closes it. */
+static void wait_and_close(forkfold_call *call, void *user)
+{
+    forkfold_call *other = user;
+
+    assert_int_equal(forkfold_call_wait(other, UINT64_MAX), 0);
+    forkfold_call_close(other);
+    forkfold_call_close(call);
+}
+
+static void callback_may_wait_for_what_is_waited_for_and_close_it(void **state)
+{
+    forkfold_pool *pool = open_pool(1);
+    forkfold_call_options options = {.function = run_only, .count = 3};
+    forkfold_call *other = NULL;
+    forkfold_call *call = NULL;
+
+    (void)state;
+    assert_works(pool, forkfold_map_async(pool, &options, &other));
+    options.on_done = wait_and_close;
+    options.user = other;
+    assert_works(pool, forkfold_map_async(pool, &options, &call));
+    assert_works(pool, forkfold_call_wait(other, UINT64_MAX));
+    /* The callback may be due only now. */
+    while (script->runs < 6)
+        assert_works(pool, forkfold_pool_dispatch(pool));
+    assert_works(pool, forkfold_pool_dispatch(pool));
+    assert_pool_is_well(pool);
+    forkfold_pool_close(pool);
+}
+
 static void callback_may_close_the_call_that_is_waited_for(void **state)
 {
     struct record record = {0};
@@ -545,6 +576,7 @@ int main(void)
         WITH_SCRIPT(call_that_was_done_before_its_deadline_is_done),
         WITH_SCRIPT(first_failure_stops_a_call_that_wants_it),
         WITH_SCRIPT(callbacks_run_once),
+        WITH_SCRIPT(callback_may_wait_for_what_is_waited_for_and_close_it),
         WITH_SCRIPT(callback_may_close_the_call_that_is_waited_for),
         WITH_SCRIPT(event_loop_drives_a_chain_of_calls),
         WITH_SCRIPT(event_loop_hears_of_everything),
