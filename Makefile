@@ -32,12 +32,15 @@ check-threads: ## the unit tests with the thread sanitizer
 	@$(SETUP) run check
 	@tests/run --threads
 
-# A peer that cannot be installed is left out, with a line that says so.
-bench: build ## times Forkfold and its peers; ROWS="id id", BENCH_DIR=folder: see bench/README.md
+# A peer that cannot be installed is left out, with a line that says so.  Both programs build
+# Forkfold themselves, unless BENCH_BINARY names another.
+bench: ## times Forkfold and its peers; ROWS="id id", BENCH_DIR=folder: see bench/README.md
+	@$(SETUP) run
 	@$(SETUP) bench || echo "forkfold bench: goes on with what there is" >&2
 	@/usr/bin/python3 bench/bench.py
 
-bench-plot: build ## draws time against workers, input size and number of files: bench/plots/
+bench-plot: ## draws time against workers, input size and number of files: bench/plots/
+	@$(SETUP) run
 	@$(SETUP) bench || echo "forkfold bench: goes on with what there is" >&2
 	@/usr/bin/python3 bench/plot.py
 
