@@ -30,11 +30,6 @@
 static const enum ff_board_id taken_from[] = {FF_MAIN, FF_RETRY};
 enum { TAKEN_FROM_COUNT = sizeof(taken_from) / sizeof(taken_from[0]) };
 
-static const struct ff_call *call_of(const struct supervisor *s)
-{
-    return &s->layout->control->call;
-}
-
 /* ---- Sets of numbers ----------------------------------------------------- */
 
 static bool set_reserve(struct number_set *set, uint64_t count)
@@ -93,7 +88,7 @@ static bool reserve_all(struct supervisor *s, struct number_set sets[FF_BOARD_CO
 
 void ff_settle_claims(struct supervisor *s, unsigned slot)
 {
-    if (call_of(s)->job->is_done != NULL && reserve_all(s, s->settled))
+    if (ff_call_of(s)->job->is_done != NULL && reserve_all(s, s->settled))
         add_claims(s->settled, &s->layout->segments[slot]);
 }
 
@@ -124,7 +119,7 @@ void ff_look_for_lost(struct supervisor *s, bool all_over)
 
 static bool has_passed(const struct supervisor *s, unsigned slot)
 {
-    const struct ff_segment *segment = s->layout->segments[slot].head;
+    const struct ff_segment *segment = ff_segment_of(s, slot);
 
     return s->slots[slot].pid == 0 || ff_recheck(&segment->joined) != s->sequence ||
            ff_observe(&segment->grace) == ff_peer_get(&s->shared->grace) ||
@@ -163,7 +158,7 @@ void ff_queue_lost(struct supervisor *s)
     s->lost_due = false;
     if (reserve_all(s, logged) && reserve_all(s, s->settled)) {
         for (unsigned i = 0; i < s->layout->workers; i++)
-            if (ff_observe(&s->layout->segments[i].head->call) == s->sequence)
+            if (ff_observe(&ff_segment_of(s, i)->call) == s->sequence)
                 add_claims(logged, &s->layout->segments[i]);
         for (unsigned i = 0; i < TAKEN_FROM_COUNT; i++)
             queue_lost(s, taken_from[i], &logged[taken_from[i]]);

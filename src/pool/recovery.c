@@ -27,16 +27,6 @@
 #include "pool/seal.h"
 #include "pool/worker.h"
 
-static const struct ff_call *call_of(const struct supervisor *s)
-{
-    return &s->layout->control->call;
-}
-
-static struct ff_segment *segment_of(const struct supervisor *s, unsigned slot)
-{
-    return s->layout->segments[slot].head;
-}
-
 /* ---- Giving up on an item ------------------------------------------------ */
 
 static int reason_of(const struct slot *dead, struct ff_exit end, const struct ff_crash *crash,
@@ -53,7 +43,7 @@ static int reason_of(const struct slot *dead, struct ff_exit end, const struct f
 
 static uint64_t group_of(const struct supervisor *s, uint64_t item)
 {
-    const struct ff_call *call = call_of(s);
+    const struct ff_call *call = ff_call_of(s);
 
     return call->job->group != NULL ? call->job->group(call->context, item) : item;
 }
@@ -82,7 +72,7 @@ static void publish_record(struct supervisor *s)
 static void quarantine(struct supervisor *s, unsigned slot, const struct ff_task *item,
                        uint32_t attempts, struct ff_exit end, bool for_memory)
 {
-    const struct ff_crash *crash = &segment_of(s, slot)->crash;
+    const struct ff_crash *crash = &ff_segment_of(s, slot)->crash;
     struct ff_quarantine *record = next_record(s);
 
     if (record == NULL)
@@ -109,7 +99,7 @@ static void quarantine(struct supervisor *s, unsigned slot, const struct ff_task
 /* Kept here from the first death on: the words of a segment do not outlive damage to it. */
 static void remember_consumed(struct supervisor *s, unsigned slot, struct ff_exit end)
 {
-    uint64_t consumed = ff_peer_get(&segment_of(s, slot)->consumed);
+    uint64_t consumed = ff_peer_get(&ff_segment_of(s, slot)->consumed);
 
     if (consumed == 0)
         return;
@@ -189,7 +179,7 @@ static void post_run(struct supervisor *s, struct ff_task run)
 /* Queues those items of a run whose results have not been published by themselves. */
 static void post_undone(struct supervisor *s, const struct ff_task *run)
 {
-    const struct ff_job *job = call_of(s)->job;
+    const struct ff_job *job = ff_call_of(s)->job;
     uint64_t end = run->first + run->count;
     uint64_t from = run->first;
 
@@ -287,7 +277,7 @@ static uint32_t count_blame(struct supervisor *s, uint64_t item)
 
 static uint32_t attempts_of(const struct supervisor *s, const struct ff_task *item)
 {
-    const struct ff_call *call = call_of(s);
+    const struct ff_call *call = ff_call_of(s);
 
     return call->job->attempts != NULL ? call->job->attempts(item->owner) : call->attempts;
 }
@@ -342,8 +332,8 @@ bool ff_find_current(const struct supervisor *s, unsigned slot, uint64_t from, u
 /* No suspect: it died between items, or its words make no sense, or it had published the result. */
 static void find_suspect(const struct supervisor *s, unsigned slot, struct remains *remains)
 {
-    const struct ff_job *job = call_of(s)->job;
-    uint64_t current = ff_peer_get(&segment_of(s, slot)->current);
+    const struct ff_job *job = ff_call_of(s)->job;
+    uint64_t current = ff_peer_get(&ff_segment_of(s, slot)->current);
     uint64_t condemned = s->slots[slot].condemned;
     const struct ff_task *suspect = &remains->suspect;
 
@@ -383,8 +373,8 @@ static bool made_progress(struct supervisor *s)
     uint64_t now = ff_peer_get(&s->shared->quarantined);
 
     for (unsigned i = 0; i < s->layout->workers; i++)
-        if (ff_peer_get(&segment_of(s, i)->call) == s->sequence)
-            now += ff_sealed_covered(ff_peer_get(&segment_of(s, i)->sealed));
+        if (ff_peer_get(&ff_segment_of(s, i)->call) == s->sequence)
+            now += ff_sealed_covered(ff_peer_get(&ff_segment_of(s, i)->sealed));
     if (now <= s->progress)
         return false;
     s->progress = now;
@@ -394,7 +384,7 @@ static bool made_progress(struct supervisor *s)
 static void describe_death(const struct supervisor *s, unsigned slot, struct ff_exit end,
                            char *text, size_t size)
 {
-    const struct ff_crash *crash = &segment_of(s, slot)->crash;
+    const struct ff_crash *crash = &ff_segment_of(s, slot)->crash;
 
     if (ff_peer_get(&crash->written) != 0 && crash->signal == 0)
         snprintf(text, size, "%.*s", FF_MESSAGE_BYTES - 1, crash->message);
@@ -411,7 +401,7 @@ static void describe_death(const struct supervisor *s, unsigned slot, struct ff_
  */
 static uint32_t streak_limit(const struct supervisor *s)
 {
-    const struct ff_call *call = call_of(s);
+    const struct ff_call *call = ff_call_of(s);
     uint32_t retries = call->attempts - 1;
 
     if (retries > call->max_deaths)
@@ -422,7 +412,7 @@ static uint32_t streak_limit(const struct supervisor *s)
 /* A worker that never gets as far as its first item says why. */
 static int crash_code(const struct supervisor *s, unsigned slot)
 {
-    const struct ff_crash *crash = &segment_of(s, slot)->crash;
+    const struct ff_crash *crash = &ff_segment_of(s, slot)->crash;
 
     return ff_peer_get(&crash->written) != 0 && crash->error == FORKFOLD_E_INITIALIZER
                ? FORKFOLD_E_INITIALIZER
@@ -432,7 +422,8 @@ static int crash_code(const struct supervisor *s, unsigned slot)
 /* In a call that stays open: whether the dead worker had nothing to do, and nobody else has. */
 static bool was_idle(const struct supervisor *s, unsigned slot)
 {
-    return call_of(s)->job->is_done != NULL && ff_peer_get(&segment_of(s, slot)->current) == 0 &&
+    return ff_call_of(s)->job->is_done != NULL &&
+           ff_peer_get(&ff_segment_of(s, slot)->current) == 0 &&
            !ff_board_has_work(&s->layout->boards[FF_MAIN]) &&
            !ff_board_has_work(&s->layout->boards[FF_RETRY]);
 }
@@ -441,7 +432,7 @@ static bool was_idle(const struct supervisor *s, unsigned slot)
 static void count_idle_death(struct supervisor *s, unsigned slot)
 {
     ff_own_set(&s->shared->deaths, ff_peer_get(&s->shared->deaths) + 1);
-    if (ff_peer_get(&segment_of(s, slot)->joined) == s->sequence)
+    if (ff_peer_get(&ff_segment_of(s, slot)->joined) == s->sequence)
         s->idle_streak = 0;
     else
         s->idle_streak++;
@@ -500,7 +491,7 @@ static bool could_not_spill(const struct ff_crash *crash, struct ff_exit end)
 
 void ff_recover(struct supervisor *s, unsigned slot, struct ff_exit end, bool for_memory)
 {
-    struct ff_segment *segment = segment_of(s, slot);
+    struct ff_segment *segment = ff_segment_of(s, slot);
     bool retired = ff_peer_get(&segment->retired) != 0 && end.signal == 0;
     bool unwanted = s->slots[slot].unwanted;
 
@@ -515,7 +506,7 @@ void ff_recover(struct supervisor *s, unsigned slot, struct ff_exit end, bool fo
      * logged nonsense.  The audit runs once, when nobody has anything to do.
      */
     s->audit_due = true;
-    if (call_of(s)->job->is_done != NULL && s->stop_code == 0)
+    if (ff_call_of(s)->job->is_done != NULL && s->stop_code == 0)
         ff_look_for_lost(s, false);
     if (s->stop_code != 0 || ff_peer_get(&segment->call) != s->sequence)
         return;

@@ -44,11 +44,6 @@ enum tag {
     TAG_SLOT = TAG_ASK + SLOTS_MAX
 };
 
-static struct ff_segment *segment_of(const struct supervisor *s, unsigned slot)
-{
-    return s->layout->segments[slot].head;
-}
-
 unsigned ff_living(const struct supervisor *s)
 {
     unsigned living = 0;
@@ -157,7 +152,7 @@ static void kill_worker(struct supervisor *s, unsigned slot)
 /* A worker that may still be running something of this call. */
 static bool is_at_work(const struct supervisor *s, unsigned slot)
 {
-    const struct ff_segment *segment = segment_of(s, slot);
+    const struct ff_segment *segment = ff_segment_of(s, slot);
 
     return s->slots[slot].pid != 0 && ff_recheck(&segment->joined) == s->sequence &&
            ff_recheck(&segment->parked) != s->sequence;
@@ -193,7 +188,7 @@ static uint64_t read_cpu_clocks(struct supervisor *s)
 {
     uint64_t used_ns = 0;
 
-    if (!s->layout->control->call.measure)
+    if (!ff_call_of(s)->measure)
         return 0;
     for (unsigned i = 0; i < s->layout->workers; i++) {
         uint64_t now_ns = s->slots[i].pid != 0 ? ff_process_cpu_ns(s->slots[i].pid) : 0;
@@ -221,7 +216,7 @@ static void finish(struct supervisor *s)
 static bool all_sealed(const struct supervisor *s)
 {
     for (unsigned i = 0; i < s->layout->workers; i++) {
-        const struct ff_segment *segment = segment_of(s, i);
+        const struct ff_segment *segment = ff_segment_of(s, i);
 
         if (ff_peer_get(&segment->call) == s->sequence &&
             ff_sealed_covered(ff_observe(&segment->sealed)) < ff_peer_get(&segment->claim_count))
@@ -255,7 +250,7 @@ static void finish_if_done(struct supervisor *s)
     ff_announce(&s->shared->closing, s->sequence);
     if (!is_quiet(s))
         return;
-    if (s->audit_due && s->layout->control->call.job->is_done == NULL) {
+    if (s->audit_due && ff_call_of(s)->job->is_done == NULL) {
         bool found;
 
         s->audit_due = false;
@@ -307,7 +302,7 @@ static void look_at_control(struct supervisor *s)
         begin_call(s, sequence);
     if (s->active && ff_observe(&control->cancelled) == s->sequence)
         ff_stop_call(s, FORKFOLD_E_CANCELLED, "the call was cancelled");
-    if (s->active && s->layout->control->call.job->is_done != NULL) {
+    if (s->active && ff_call_of(s)->job->is_done != NULL) {
         end_unwanted(s);
         if (ff_observe(&control->doubts) != s->doubts) {
             s->doubts = ff_peer_get(&control->doubts);
@@ -320,10 +315,10 @@ static void look_at_control(struct supervisor *s)
 /* Ends the workers that are on an item of an owner that was cancelled. */
 static void end_unwanted(struct supervisor *s)
 {
-    const struct ff_job *job = s->layout->control->call.job;
+    const struct ff_job *job = ff_call_of(s)->job;
 
     for (unsigned i = 0; i < s->layout->workers; i++) {
-        const struct ff_segment *segment = segment_of(s, i);
+        const struct ff_segment *segment = ff_segment_of(s, i);
         struct ff_task item;
 
         if (is_at_work(s, i) && !s->slots[i].killed &&
@@ -349,8 +344,8 @@ static uint64_t running_ns(const struct supervisor *s)
  */
 static uint64_t check_timeout(struct supervisor *s, unsigned slot, uint64_t now, uint64_t latest)
 {
-    const struct ff_segment *segment = segment_of(s, slot);
-    const struct ff_call *call = &s->layout->control->call;
+    const struct ff_segment *segment = ff_segment_of(s, slot);
+    const struct ff_call *call = ff_call_of(s);
     /* The item is published after its start, so the start is not older than the item. */
     uint64_t item = ff_observe(&segment->current);
     uint64_t started = ff_peer_get(&segment->started_ns);
@@ -371,7 +366,7 @@ static uint64_t check_timeout(struct supervisor *s, unsigned slot, uint64_t now,
 
 static void check_timeouts(struct supervisor *s)
 {
-    const struct ff_call *call = &s->layout->control->call;
+    const struct ff_call *call = ff_call_of(s);
     uint64_t shortest;
 
     /* Between calls the driver may be writing the next one. */
@@ -461,7 +456,7 @@ static bool bury(struct supervisor *s, unsigned slot)
     if (end.cpu_ns > dead.cpu_begin_ns)
         ff_own_set(&s->shared->cpu_ns,
                    ff_peer_get(&s->shared->cpu_ns) + end.cpu_ns - dead.cpu_begin_ns);
-    clear_incarnation(segment_of(s, slot));
+    clear_incarnation(ff_segment_of(s, slot));
     discard_unpublished(s, slot);
     return for_memory;
 }

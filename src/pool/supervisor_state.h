@@ -76,6 +76,17 @@ struct supervisor {
     uint64_t doubts;                           /* of the driver, the last seen */
 };
 
+/* The call in progress; between two the driver may be writing the next one. */
+static inline const struct ff_call *ff_call_of(const struct supervisor *s)
+{
+    return &s->layout->control->call;
+}
+
+static inline struct ff_segment *ff_segment_of(const struct supervisor *s, unsigned slot)
+{
+    return s->layout->segments[slot].head;
+}
+
 /* recovery.c */
 
 /*

@@ -96,7 +96,7 @@ const struct ff_segment_areas *ff_worker_areas(const struct ff_worker *worker)
 }
 
 /* Partner: ff_items_sleep() in items.c, which announces that it listens, settles, and looks. */
-static void tell_driver(struct ff_worker *worker, bool at_once)
+void ff_worker_notify(struct ff_worker *worker, bool at_once)
 {
     uint64_t listening;
 
@@ -108,11 +108,6 @@ static void tell_driver(struct ff_worker *worker, bool at_once)
         return;
     worker->untold = 0;
     ff_doorbell_ring(worker->layout->driver_bell);
-}
-
-void ff_worker_notify(struct ff_worker *worker, bool at_once)
-{
-    tell_driver(worker, at_once);
 }
 
 void ff_worker_enter_item(struct ff_worker *worker, uint64_t item)
@@ -564,7 +559,7 @@ static _Noreturn void make_room(struct ff_worker *worker)
     if (worker->call.job->is_done == NULL && has_unsealed(worker))
         seal(worker);
     if (worker->has_news)
-        tell_driver(worker, true);
+        ff_worker_notify(worker, true);
     FF_KILL_POINT("worker.items.retire");
     ff_publish(&worker->segment->retired, 1);
     fflush(NULL);
@@ -738,7 +733,7 @@ static void nap(struct ff_worker *worker, uint32_t snapshot)
     ff_announce(&worker->segment->sleeping, 1);
     FF_KILL_POINT("worker.sleep");
     if (worker->has_news)
-        tell_driver(worker, true);
+        ff_worker_notify(worker, true);
     worker->has_news = false;
     ff_futex_wait(&worker->layout->control->work, snapshot);
     ff_own_set(&worker->segment->sleeping, 0);
