@@ -218,16 +218,22 @@ int ff_items_post(struct forkfold_call *call, uint64_t count)
 
 /* ---- The course of calls ------------------------------------------------- */
 
-/* The supervisor's alarm follows the shortest timeout of the calls that are in progress. */
-static void update_shortest(forkfold_pool *pool)
+void ff_items_publish_shortest(const forkfold_pool *pool)
 {
+    struct ff_control_shared *control = pool->layout.control;
+    uint64_t before = ff_peer_get(&control->shortest_ns);
     uint64_t shortest = 0;
 
     for (const struct forkfold_call *call = pool->items.calls; call != NULL; call = call->next)
         if (call->status == FF_CALL_RUNNING && call->options.timeout_ns != 0 &&
             (shortest == 0 || call->options.timeout_ns < shortest))
             shortest = call->options.timeout_ns;
-    ff_publish(&pool->layout.control->shortest_ns, shortest);
+    if (shortest == before)
+        return;
+    ff_publish(&control->shortest_ns, shortest);
+    /* An alarm that comes too early is harmless, and set anew then; one that comes late is not. */
+    if (shortest != 0 && (before == 0 || shortest < before))
+        ff_doorbell_ring(pool->layout.supervisor_bell);
 }
 
 void ff_items_settle_call(struct forkfold_call *call, enum ff_call_status status)
@@ -237,7 +243,7 @@ void ff_items_settle_call(struct forkfold_call *call, enum ff_call_status status
     call->status = status;
     call->callback_due = true;
     if (call->options.timeout_ns != 0)
-        update_shortest(pool);
+        ff_items_publish_shortest(pool);
     if (pool->items.has_event_loop)
         ff_doorbell_ring(pool->layout.driver_bell);
 }

@@ -167,6 +167,9 @@ int ff_items_post(struct forkfold_call *call, uint64_t count);
 /* Whether this is the process that opened the pool: a child that it forks has no region. */
 bool ff_items_are_here(const forkfold_pool *pool);
 
+/* The supervisor's alarm follows the shortest timeout of the calls that are in progress. */
+void ff_items_publish_shortest(const forkfold_pool *pool);
+
 /* The call has come to its end: its callback is due, and its timeout does not count any more. */
 void ff_items_settle_call(struct forkfold_call *call, enum ff_call_status status);
 

@@ -246,18 +246,6 @@ static int fill_owner(struct forkfold_call *call)
     return code;
 }
 
-/* The supervisor's alarm follows the shortest timeout there is. */
-static void note_timeout(forkfold_pool *pool, uint64_t timeout_ns)
-{
-    struct ff_control_shared *control = pool->layout.control;
-    uint64_t shortest = ff_peer_get(&control->shortest_ns);
-
-    if (timeout_ns == 0 || (shortest != 0 && shortest <= timeout_ns))
-        return;
-    ff_publish(&control->shortest_ns, timeout_ns);
-    ff_doorbell_ring(pool->layout.supervisor_bell);
-}
-
 /* Posts as many items of an imap as have slots, if it is worth a posting. */
 static int refill(struct forkfold_call *call)
 {
@@ -302,7 +290,8 @@ static int start(struct forkfold_call *call)
     code = fill_owner(call);
     if (code < 0)
         return code;
-    note_timeout(call->pool, options->timeout_ns);
+    if (options->timeout_ns != 0)
+        ff_items_publish_shortest(call->pool);
     if (call->pool->items.has_event_loop)
         ff_items_arm(call->pool);
     return call->kind == FF_CALL_MAP ? ff_items_post(call, options->count) : refill(call);
