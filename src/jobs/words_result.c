@@ -1,38 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "jobs/words_result.h"
 
-#include <stdarg.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-const char *forkfold_reason_name(enum forkfold_reason reason)
-{
-    switch (reason) {
-    case FORKFOLD_REASON_SYSTEM:
-        return "system";
-    case FORKFOLD_REASON_DECODE:
-        return "decode";
-    case FORKFOLD_REASON_CHANGED:
-        return "changed";
-    case FORKFOLD_REASON_LIMIT:
-        return "limit";
-    case FORKFOLD_REASON_SIGNAL:
-        return "signal";
-    case FORKFOLD_REASON_EXIT:
-        return "exit";
-    case FORKFOLD_REASON_TIMEOUT:
-        return "timeout";
-    case FORKFOLD_REASON_MEMORY:
-        return "memory";
-    case FORKFOLD_REASON_ERROR:
-        return "error";
-    }
-    return "unknown";
-}
+#include "pool/failure.h"
 
 /* ---- Failures ------------------------------------------------------------ */
 
+/* A failure without a detail is one that no memory was found for. */
 static int add_failure(struct forkfold_words *words, const forkfold_failure *failure)
 {
     if (failure->detail == NULL)
@@ -50,21 +26,6 @@ static int add_failure(struct forkfold_words *words, const forkfold_failure *fai
     return 0;
 }
 
-static char *text_of(const char *format, ...) __attribute__((format(printf, 1, 2)));
-
-/* NULL without memory; add_failure takes that for an answer. */
-static char *text_of(const char *format, ...)
-{
-    va_list arguments;
-    char *text;
-    int length;
-
-    va_start(arguments, format);
-    length = vasprintf(&text, format, arguments);
-    va_end(arguments);
-    return length < 0 ? NULL : text;
-}
-
 static forkfold_failure failure_of(const char *path, size_t path_bytes)
 {
     return (forkfold_failure){
@@ -78,7 +39,7 @@ int ff_words_fail_found(struct forkfold_words *words, const char *path,
 
     failure.reason = FORKFOLD_REASON_SYSTEM;
     failure.system_error = found->system_error;
-    failure.detail = text_of("cannot read it: %s", strerror(found->system_error));
+    failure.detail = ff_failure_text("cannot read it: %s", strerror(found->system_error));
     return add_failure(words, &failure);
 }
 
@@ -90,34 +51,8 @@ int ff_words_fail_item(struct forkfold_words *words, const struct ff_input *inpu
     failure.reason = (enum forkfold_reason)from->reason;
     failure.byte_offset = from->byte_offset;
     failure.system_error = from->system_error;
-    failure.detail = text_of("%.*s", (int)sizeof(from->detail) - 1, from->detail);
+    failure.detail = ff_failure_text("%.*s", (int)sizeof(from->detail) - 1, from->detail);
     return add_failure(words, &failure);
-}
-
-static char *describe_signal(const struct ff_quarantine *record)
-{
-    if (record->crash.has_address)
-        return text_of("a worker died of signal %d (%s) at address 0x%llx", record->signal,
-                       strsignal(record->signal), (unsigned long long)record->crash.address);
-    return text_of("a worker died of signal %d (%s)", record->signal, strsignal(record->signal));
-}
-
-static char *describe(const struct ff_quarantine *record)
-{
-    switch (record->reason) {
-    case FORKFOLD_REASON_TIMEOUT:
-        return text_of("it took longer than the timeout of an item");
-    case FORKFOLD_REASON_MEMORY:
-        if (record->crash.error != 0)
-            return text_of("a worker ran out of memory");
-        return text_of("a worker was killed, most likely for using too much memory");
-    case FORKFOLD_REASON_SIGNAL:
-        return describe_signal(record);
-    default:
-        if (record->crash.error != 0)
-            return text_of("a worker gave up: %s", record->crash.message);
-        return text_of("a worker exited with code %d", record->exit_code);
-    }
 }
 
 int ff_words_fail_quarantined(struct forkfold_words *words, const struct ff_input *input,
@@ -134,7 +69,7 @@ int ff_words_fail_quarantined(struct forkfold_words *words, const struct ff_inpu
     failure.address = record->crash.address;
     failure.attempts = record->attempts;
     failure.backtrace = ff_backtrace_text(*symbols, &record->crash);
-    failure.detail = describe(record);
+    failure.detail = ff_failure_describe(record);
     int code = add_failure(words, &failure);
 
     if (code < 0)

@@ -1,14 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Why items failed: what their functions said, and what the supervisor found out. */
-#include <stdarg.h>
 #include <stdbool.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include <forkfold/error.h>
 
 #include "pool/call.h"
+#include "pool/failure.h"
 #include "pool/items.h"
 
 /* Notes come from workers: the owner they name is looked for, not believed. */
@@ -72,20 +71,6 @@ static void add_failure(struct forkfold_call *call, const forkfold_item_failure 
     call->failed[failure->index / 8] |= (unsigned char)(1U << failure->index % 8);
 }
 
-static char *text_of(const char *format, ...) __attribute__((format(printf, 1, 2)));
-
-static char *text_of(const char *format, ...)
-{
-    va_list arguments;
-    char *text;
-    int length;
-
-    va_start(arguments, format);
-    length = vasprintf(&text, format, arguments);
-    va_end(arguments);
-    return length < 0 ? NULL : text;
-}
-
 /* A worker may have died between the note and the state: then the item is run again. */
 static void take_note(forkfold_pool *pool, unsigned slot, const struct ff_item_note *note)
 {
@@ -99,7 +84,7 @@ static void take_note(forkfold_pool *pool, unsigned slot, const struct ff_item_n
 
     if (call == NULL || note->index >= call->posted)
         return;
-    failure.detail = text_of("%.*s", (int)sizeof(note->detail) - 1, note->detail);
+    failure.detail = ff_failure_text("%.*s", (int)sizeof(note->detail) - 1, note->detail);
     if (failure.detail == NULL ||
         !append(&call->unsure, &call->unsure_count, &call->unsure_capacity, &failure))
         fail_for_memory(call, &failure);
@@ -147,26 +132,6 @@ static void read_notes(forkfold_pool *pool, unsigned slot)
         take_note(pool, slot, &areas->notes[*read]);
 }
 
-static char *describe(const struct ff_quarantine *record)
-{
-    const struct ff_crash *crash = &record->crash;
-
-    switch (record->reason) {
-    case FORKFOLD_REASON_TIMEOUT:
-        return text_of("it took longer than the timeout of an item");
-    case FORKFOLD_REASON_MEMORY:
-        return text_of("its worker was killed, most likely for using too much memory");
-    case FORKFOLD_REASON_SIGNAL:
-        if (crash->has_address)
-            return text_of("its worker died of signal %d (%s) at address 0x%llx", record->signal,
-                           strsignal(record->signal), (unsigned long long)crash->address);
-        return text_of("its worker died of signal %d (%s)", record->signal,
-                       strsignal(record->signal));
-    default:
-        return text_of("its worker exited with code %d", record->exit_code);
-    }
-}
-
 static void take_record(forkfold_pool *pool, const struct ff_quarantine *record)
 {
     struct forkfold_call *call = find_call(pool, record->owner, record->serial);
@@ -178,7 +143,7 @@ static void take_record(forkfold_pool *pool, const struct ff_quarantine *record)
     add_failure(call, &(forkfold_item_failure){
                           .index = record->index,
                           .reason = (enum forkfold_reason)record->reason,
-                          .detail = describe(record),
+                          .detail = ff_failure_describe(record),
                           .attempts = record->attempts,
                           .worker = record->slot,
                           .signal = record->signal,
@@ -210,12 +175,12 @@ static void complete_failure(struct forkfold_call *call, uint64_t index)
 {
     if (state_of(call, index) != FF_ITEM_REFUSED || is_known(call, index))
         return;
-    add_failure(
-        call, &(forkfold_item_failure){.index = index,
-                                       .reason = FORKFOLD_REASON_ERROR,
-                                       .detail = text_of("it failed; there was no room to say why"),
-                                       .attempts = 1,
-                                       .exit_code = -1});
+    add_failure(call, &(forkfold_item_failure){
+                          .index = index,
+                          .reason = FORKFOLD_REASON_ERROR,
+                          .detail = ff_failure_text("it failed; there was no room to say why"),
+                          .attempts = 1,
+                          .exit_code = -1});
 }
 
 void ff_items_complete_failures(struct forkfold_call *call, uint64_t first, uint64_t end)

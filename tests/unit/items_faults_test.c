@@ -6,6 +6,8 @@
 
 #include <forkfold/error.h>
 
+#include "pool/call.h"
+#include "pool/worker.h"
 #include "random_keys.h"
 
 /* ---- Bad items ----------------------------------------------------------- */
@@ -153,6 +155,56 @@ static void many_workers_with_bad_items_are_no_crash_loop(void **state)
         forkfold_call_close(call);
         forkfold_pool_close(pool);
     }
+}
+
+/* What a worker leaves that cannot go on, and what the host hears of it. */
+struct last_words {
+    int error;
+    const char *message;
+    enum forkfold_reason reason;
+    const char *detail;
+    struct ff_crash *crash; /* of the worker */
+};
+
+static int give_up(const forkfold_item *item)
+{
+    const struct last_words *words = item->context;
+
+    snprintf(words->crash->message, sizeof(words->crash->message), "%s", words->message);
+    words->crash->error = words->error;
+    ff_publish(&words->crash->written, 1);
+    _exit(FF_WORKER_EXIT);
+}
+
+static void failure_holds_what_the_worker_explained(void **state)
+{
+    static const struct last_words cases[] = {
+        {FORKFOLD_E_LIMIT, "its desk is full", FORKFOLD_REASON_EXIT,
+         "a worker gave up: its desk is full", NULL},
+        {FORKFOLD_E_MEMORY, "not enough memory", FORKFOLD_REASON_MEMORY,
+         "a worker ran out of memory", NULL},
+    };
+    forkfold_pool *pool = open_pool(1);
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        struct last_words words = cases[i];
+        forkfold_call *call = NULL;
+
+        words.crash = &pool->layout.segments[0].head->crash;
+        assert_works(pool, forkfold_map(pool,
+                                        &(forkfold_call_options){.function = give_up,
+                                                                 .count = 1,
+                                                                 .context = &words,
+                                                                 .context_bytes = sizeof(words)},
+                                        &call));
+        assert_int_equal(forkfold_call_failure_count(call), 1);
+        assert_int_equal(forkfold_call_failure(call, 0)->reason, words.reason);
+        assert_int_equal(forkfold_call_failure(call, 0)->exit_code, FF_WORKER_EXIT);
+        assert_string_equal(forkfold_call_failure(call, 0)->detail, words.detail);
+        forkfold_call_close(call);
+    }
+    forkfold_pool_close(pool);
 }
 
 static int take_a_while(const forkfold_item *item)
@@ -445,6 +497,7 @@ int main(void)
         WITH_SCRIPT(items_that_crash_once_or_twice_are_done_in_the_end),
         WITH_SCRIPT(attempts_before_a_failure_are_counted),
         WITH_SCRIPT(many_workers_with_bad_items_are_no_crash_loop),
+        WITH_SCRIPT(failure_holds_what_the_worker_explained),
         WITH_SCRIPT(timeout_is_of_its_own_call),
         WITH_SCRIPT(open_results_survive_the_crash_loop_of_another_call),
         WITH_SCRIPT(idle_workers_that_die_do_not_end_the_next_call),
