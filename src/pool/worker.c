@@ -15,7 +15,6 @@
 #include <errno.h>
 #include <math.h>
 #include <signal.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -31,16 +30,13 @@
 #include "platform/process.h"
 #include "pool/crash.h"
 #include "pool/seal.h"
-#include "pool/spill.h"
+#include "pool/worker_state.h"
 
 /* A seal may take this share of the time while nobody dies: one in a hundred. */
 #define SEAL_PERIOD_COSTS UINT64_C(100)
 
 /* Reading the clock takes longer than claiming: one claim of so many is timed for all. */
 enum { CLAIMS_PER_TIMED = 64 };
-
-/* Results after which a driver that listens lazily is told of them. */
-enum { UNTOLD_MOST = 128 };
 
 /* The longest log of claims whose results have been published. */
 enum { CLAIMS_KEPT = 1024 };
@@ -53,159 +49,6 @@ enum { CLAIMS_KEPT = 1024 };
  * second, for what a death throws away before it is a second's work of one worker.
  */
 #define SEAL_COST_GUESS_NS (UINT64_C(10) * FF_NS_PER_MS)
-
-struct ff_worker {
-    const struct ff_layout *layout;
-    const struct ff_segment_areas *areas;
-    struct ff_segment *segment;
-    unsigned slot;
-    struct ff_spill_files spill;
-    uint64_t sequence; /* of the newest call seen */
-    bool joined;
-    bool is_first;       /* of its slot, in the call */
-    struct ff_call call; /* a copy: the driver may write the next one before this one is left */
-    void *state;
-    struct ff_task task;         /* the one that is being run */
-    size_t near[FF_BOARD_COUNT]; /* see ff_board_task */
-    uint64_t limit_ns;           /* what an item of the task may take; 0 = for ever */
-    uint64_t tasks_run;
-    uint64_t memory_looked_ns;
-    bool has_news;         /* for the driver, since this worker slept last */
-    uint32_t untold;       /* results since the driver was told last */
-    bool base_is_absorbed; /* or there is no seal of an earlier worker of this slot */
-    struct ff_item_failure *failures;
-    size_t failure_count;
-    size_t failure_capacity;
-    uint64_t seal_cost_ns;
-    uint64_t last_seal_ns;
-};
-
-static void set_current(struct ff_worker *worker, uint64_t current);
-
-/* For counts of the worker's own, which others only look at. */
-static void add(ff_word64 *count, uint64_t amount)
-{
-    ff_own_set(count, ff_peer_get(count) + amount);
-}
-
-/* ---- What a job may call ------------------------------------------------- */
-
-const struct ff_segment_areas *ff_worker_areas(const struct ff_worker *worker)
-{
-    return worker->areas;
-}
-
-/* Partner: ff_items_sleep() in items.c, which announces that it listens, settles, and looks. */
-void ff_worker_notify(struct ff_worker *worker, bool at_once)
-{
-    uint64_t listening;
-
-    ff_settle();
-    listening = ff_recheck(&worker->layout->control->listening);
-    worker->untold++;
-    if (listening == FF_LISTENS_NOT ||
-        (listening == FF_LISTENS_LAZILY && !at_once && worker->untold < UNTOLD_MOST))
-        return;
-    worker->untold = 0;
-    ff_doorbell_ring(worker->layout->driver_bell);
-}
-
-void ff_worker_enter_item(struct ff_worker *worker, uint64_t item)
-{
-    set_current(worker, item + 1);
-    FF_KILL_POINT("worker.item.begin");
-}
-
-void ff_worker_count_bytes(struct ff_worker *worker, uint64_t bytes)
-{
-    add(&worker->segment->bytes_done, bytes);
-}
-
-void ff_worker_mark_consumed(struct ff_worker *worker, uint64_t item)
-{
-    ff_own_set(&worker->segment->consumed, item + 1);
-    ff_keep_order();
-}
-
-bool ff_worker_group_is_quarantined(const struct ff_worker *worker, uint64_t group)
-{
-    uint64_t count = ff_observe(&worker->layout->supervisor->quarantined);
-
-    for (uint64_t i = 0; i < count; i++)
-        if (worker->layout->quarantine[i].group == group)
-            return true;
-    return false;
-}
-
-void *ff_worker_output(struct ff_worker *worker, size_t bytes)
-{
-    ff_word64 *used = &worker->segment->output_used;
-    uint64_t start = ff_peer_get(used);
-    uint64_t room = worker->areas->output.bytes;
-
-    if (start > room || bytes > room - start || bytes > SIZE_MAX - 63)
-        return NULL;
-    uint64_t end = start + ((bytes + 63) & ~(size_t)63);
-
-    ff_own_set(used, end < room ? end : room);
-    return worker->areas->output.base + start;
-}
-
-void ff_worker_explain(struct ff_worker *worker, const char *format, ...)
-{
-    va_list arguments;
-
-    va_start(arguments, format);
-    vsnprintf(worker->segment->crash.message, FF_MESSAGE_BYTES, format, arguments);
-    va_end(arguments);
-}
-
-unsigned ff_worker_slot(const struct ff_worker *worker)
-{
-    return worker->slot;
-}
-
-int ff_worker_fail_spill(struct ff_worker *worker, const char *what, int system_error)
-{
-    ff_spill_explain(worker->layout, what, system_error, worker->segment->crash.message,
-                     FF_MESSAGE_BYTES);
-    return FORKFOLD_E_SPILL;
-}
-
-int ff_worker_spill_file(struct ff_worker *worker)
-{
-    int fd;
-
-    FF_KILL_POINT("worker.spill.ask");
-    fd = ff_spill_open(&worker->spill, worker->slot);
-    return fd >= 0 ? fd : ff_worker_fail_spill(worker, "write", errno);
-}
-
-int ff_worker_open_spill(struct ff_worker *worker, unsigned slot)
-{
-    int fd = ff_spill_open(&worker->spill, slot);
-
-    return fd >= 0 ? fd : ff_worker_fail_spill(worker, "read", errno);
-}
-
-#ifdef FF_KILL_POINTS
-void *ff_worker_own_seal(struct ff_worker *worker)
-{
-    unsigned buffer = ff_sealed_buffer(ff_peer_get(&worker->segment->sealed));
-
-    return worker->areas->buffers[worker->sequence & 1][buffer].base;
-}
-
-void *ff_worker_neighbour(struct ff_worker *worker)
-{
-    const struct ff_segment_areas *first = worker->layout->segments;
-
-    /* The only worker has the input area for a neighbour. */
-    if (worker->layout->workers == 1)
-        return worker->layout->input.base;
-    return worker->areas == first ? (void *)first[1].head : (void *)first[0].head;
-}
-#endif
 
 /* ---- Ending -------------------------------------------------------------- */
 
@@ -222,13 +65,7 @@ static _Noreturn void give_up(struct ff_worker *worker, int code)
     _exit(FF_WORKER_EXIT);
 }
 
-/* ---- Housekeeping: what a worker does that no item is to blame for ---------- */
-
-/* The clock of timeouts: it stands still while the driver is paused. */
-static uint64_t item_clock_ns(const struct ff_worker *worker)
-{
-    return ff_clock_ns() - ff_peer_get(&worker->layout->control->paused_ns);
-}
+/* ---- What the worker is on ----------------------------------------------- */
 
 /* What the items that follow may take; 0 = for ever.  Not while the worker is on one. */
 static void set_limit(struct ff_worker *worker, uint64_t limit_ns)
@@ -237,43 +74,10 @@ static void set_limit(struct ff_worker *worker, uint64_t limit_ns)
     ff_own_set(&worker->segment->limit_ns, limit_ns);
 }
 
-/* For the supervisor, which ends a worker that hangs in it (check_timeout). */
-static void set_current(struct ff_worker *worker, uint64_t current)
-{
-    if (worker->limit_ns != 0 || worker->call.housekeeping_ns != 0)
-        ff_own_set(&worker->segment->started_ns, item_clock_ns(worker));
-    /* Published, so that the supervisor never pairs this with the time of the one before. */
-    ff_publish(&worker->segment->current, current);
-    ff_keep_order();
-}
-
 static void clear_current(struct ff_worker *worker)
 {
     ff_keep_order();
     ff_own_set(&worker->segment->current, 0);
-}
-
-struct ff_housekeeping ff_worker_begin_housekeeping(struct ff_worker *worker)
-{
-    struct ff_housekeeping begun = {.current = ff_peer_get(&worker->segment->current),
-                                    .item_ns = item_clock_ns(worker) -
-                                               ff_peer_get(&worker->segment->started_ns)};
-
-    /* An item that is overdue stays to be blamed: the supervisor might never look in between. */
-    if (worker->limit_ns != 0 && begun.current != FF_CURRENT_HOUSEKEEPING &&
-        begun.item_ns >= worker->limit_ns)
-        return begun;
-    ff_keep_order();
-    set_current(worker, FF_CURRENT_HOUSEKEEPING);
-    return begun;
-}
-
-void ff_worker_end_housekeeping(struct ff_worker *worker, struct ff_housekeeping begun)
-{
-    ff_keep_order();
-    ff_own_set(&worker->segment->started_ns, item_clock_ns(worker) - begun.item_ns);
-    ff_publish(&worker->segment->current, begun.current);
-    ff_keep_order();
 }
 
 /* ---- Sealing ------------------------------------------------------------- */
@@ -345,7 +149,7 @@ static void seal(struct ff_worker *worker)
     size_t bytes = 0;
     size_t capacity;
 
-    set_current(worker, FF_CURRENT_HOUSEKEEPING);
+    ff_worker_set_current(worker, FF_CURRENT_HOUSEKEEPING);
     FF_KILL_POINT("worker.seal.begin");
     if (!worker->base_is_absorbed)
         absorb_base(worker);
@@ -373,8 +177,8 @@ static void seal(struct ff_worker *worker)
     clear_current(worker);
     worker->last_seal_ns = ff_clock_ns();
     worker->seal_cost_ns = worker->last_seal_ns - begin_ns;
-    add(&segment->stats.seal_ns, worker->seal_cost_ns);
-    add(&segment->stats.seals, 1);
+    ff_worker_count(&segment->stats.seal_ns, worker->seal_cost_ns);
+    ff_worker_count(&segment->stats.seals, 1);
     ff_doorbell_ring(worker->layout->driver_bell);
 }
 
@@ -460,7 +264,7 @@ static void note_failure(struct ff_worker *worker, uint64_t item, struct ff_item
     failure->item = item;
     if (keep_failure(worker, failure) < 0)
         give_up(worker, FORKFOLD_E_MEMORY);
-    add(&worker->segment->items_failed, 1);
+    ff_worker_count(&worker->segment->items_failed, 1);
 }
 
 /* Returns whether what was done should be sealed at once. */
@@ -470,7 +274,7 @@ static bool run_item(struct ff_worker *worker, uint64_t item)
     struct ff_item_failure failure = {.byte_offset = -1};
     int status;
 
-    set_current(worker, item + 1);
+    ff_worker_set_current(worker, item + 1);
     FF_KILL_POINT("worker.item.begin");
     status = worker->call.job->run(worker->state, item, &failure);
     FF_KILL_POINT("worker.item.done");
@@ -479,7 +283,7 @@ static bool run_item(struct ff_worker *worker, uint64_t item)
     if ((status & FF_ITEM_FAILED) != 0)
         note_failure(worker, item, &failure);
     clear_current(worker);
-    add(&segment->items_done, 1);
+    ff_worker_count(&segment->items_done, 1);
     return (status & FF_ITEM_SEAL_NOW) != 0 ||
            ((status & FF_ITEM_FAILED) != 0 && worker->call.seal_on_failure);
 }
@@ -505,7 +309,7 @@ static void run_published(struct ff_worker *worker)
     if (code < 0)
         give_up(worker, code);
     clear_current(worker);
-    add(&worker->segment->items_done, worker->task.count);
+    ff_worker_count(&worker->segment->items_done, worker->task.count);
     worker->has_news = true;
     forget_claims(worker);
 }
@@ -637,7 +441,7 @@ static void enter_call(struct ff_worker *worker)
     worker->seal_cost_ns = SEAL_COST_GUESS_NS;
     worker->last_seal_ns = ff_clock_ns();
     worker->joined = true;
-    set_current(worker, FF_CURRENT_HOUSEKEEPING);
+    ff_worker_set_current(worker, FF_CURRENT_HOUSEKEEPING);
     FF_KILL_POINT("worker.call.enter");
     code = worker->call.job->attach(worker, worker->call.context, &worker->state);
     if (code < 0)
@@ -678,10 +482,10 @@ static bool claim_next(struct ff_worker *worker, uint64_t *logged)
     bool claimed = claim(worker, FF_RETRY, logged) || claim(worker, FF_MAIN, logged);
 
     if (claimed)
-        add(&stats->tasks, 1);
+        ff_worker_count(&stats->tasks, 1);
     if (claimed && is_timed) {
-        add(&stats->claim_ns, ff_clock_ns() - begin_ns);
-        add(&stats->timed_claims, 1);
+        ff_worker_count(&stats->claim_ns, ff_clock_ns() - begin_ns);
+        ff_worker_count(&stats->timed_claims, 1);
     }
     return claimed;
 }
@@ -722,7 +526,7 @@ static void work(struct ff_worker *worker)
         seal(worker);
     if (ff_peer_get(&worker->segment->parked) == worker->sequence)
         return;
-    add(&worker->segment->stats.busy_ns, ff_clock_ns() - begin_ns);
+    ff_worker_count(&worker->segment->stats.busy_ns, ff_clock_ns() - begin_ns);
     if (is_last)
         park(worker);
 }

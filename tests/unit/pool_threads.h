@@ -45,6 +45,7 @@
 #include "pool/pool_tags.h"
 #include "pool/supervisor_state.h"
 #include "pool/worker.h"
+#include "pool/worker_state.h"
 #include "random_keys.h"
 
 enum { WORKERS_MAX = 4, SUPERVISOR = WORKERS_MAX, THREADS = WORKERS_MAX + 1 };
