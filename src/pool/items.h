@@ -192,8 +192,35 @@ void ff_items_arm(const forkfold_pool *pool);
 void ff_items_end_call(struct forkfold_call *call, int code, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 
+/*
+ * Ends the engine's call, so that another one can begin.  0, or FORKFOLD_E_BUSY while calls of items
+ * are in progress or have results in the workers' segments, or what ending it says.
+ */
+int ff_items_yield(forkfold_pool *pool);
+
 /* An owner that nobody else has, all zero; NULL when there is no room. */
 struct ff_item_owner *ff_items_take_owner(forkfold_pool *pool);
+
+/* items_begin.c */
+
+/* 0 with the call, which is among those of the pool then, or a code with the pool's error. */
+int ff_items_begin_call(forkfold_pool *pool, const forkfold_call_options *options,
+                        enum ff_call_kind kind, struct forkfold_call **result);
+/*
+ * Posts as many items of an imap as have slots, if it is worth a posting.  0 or a code with the
+ * pool's error.
+ */
+int ff_items_refill(struct forkfold_call *call);
+
+/* items_call.c */
+
+/* What the call has come to, as the pool's error too: 0, or the code that it was ended with. */
+int ff_items_outcome(struct forkfold_call *call);
+/*
+ * Runs the callbacks that are due, and lets them close the call, which may be gone afterwards.  What
+ * the pool says of its last error stays.
+ */
+void ff_items_call_back_within(struct forkfold_call *call);
 
 /* items_failure.c */
 
@@ -202,11 +229,5 @@ void ff_items_read_failures(forkfold_pool *pool);
 /* Items from first up to end that failed, and whose notes found no room, get one that says so. */
 void ff_items_complete_failures(struct forkfold_call *call, uint64_t first, uint64_t end);
 void ff_items_free_failures(struct forkfold_call *call);
-
-/*
- * Ends the engine's call, so that another one can begin.  0, or FORKFOLD_E_BUSY while calls of items
- * are in progress or have results in the workers' segments, or what ending it says.
- */
-int ff_items_yield(forkfold_pool *pool);
 
 #endif

@@ -385,7 +385,10 @@ bool ff_item_is_done(const struct ff_item_owner *owner, uint64_t serial, uint64_
         return true;
     state = atomic_load_explicit(&states[index < window ? index : index % window],
                                  memory_order_acquire);
-    /* Partner: refill() in items_call.c.  A slot that was emptied for another item is seen by the floor. */
+    /*
+     * Partner: ff_items_refill() in items_begin.c.  A slot that was emptied for another item is seen
+     * by the floor.
+     */
     return state != FF_ITEM_PENDING || ff_observe(&owner->floor) > index ||
            ff_observe(&owner->serial) != serial;
 }

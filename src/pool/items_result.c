@@ -1,0 +1,181 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The host's side of a call on items: reading its results. */
+#include <forkfold/error.h>
+
+#include "pool/call.h"
+#include "pool/items.h"
+
+static unsigned char state_of(const struct forkfold_call *call, uint64_t index)
+{
+    const struct ff_item_owner *owner = call->owner;
+
+    /* Partner: set_state() in items_job.c, which writes the result before it. */
+    return atomic_load_explicit(&owner->states[index % owner->window], memory_order_acquire);
+}
+
+/* Results that vary were named by workers: they have to lie where workers may have put them. */
+static bool is_in_segment(const forkfold_pool *pool, const struct ff_varying_result *varying)
+{
+    const struct ff_segment_areas *segments = pool->layout.segments;
+    const struct ff_area *last = &segments[pool->layout.workers - 1].whole;
+    uintptr_t first = (uintptr_t)segments[0].whole.base;
+    uintptr_t end = (uintptr_t)last->base + last->bytes;
+    uintptr_t data = (uintptr_t)varying->data;
+
+    return data >= first && data <= end && varying->bytes <= end - data;
+}
+
+static void fill_result(const struct forkfold_call *call, uint64_t index, forkfold_result *result)
+{
+    const struct ff_item_owner *owner = call->owner;
+    uint64_t slot = index % owner->window;
+
+    *result = (forkfold_result){.index = index, .failed = state_of(call, index) == FF_ITEM_REFUSED};
+    if (result->failed)
+        return;
+    if (owner->results_vary) {
+        const struct ff_varying_result *varying =
+            (const struct ff_varying_result *)(const void *)owner->results + slot;
+
+        /* One that was never reserved is empty. */
+        if (varying->data == NULL)
+            return;
+        result->failed = !is_in_segment(call->pool, varying);
+        if (result->failed)
+            return;
+        result->data = varying->data;
+        result->bytes = varying->bytes;
+    } else if (owner->result_bytes > 0) {
+        result->data = owner->results + slot * owner->result_bytes;
+        result->bytes = owner->result_bytes;
+    }
+}
+
+int forkfold_call_result(const forkfold_call *call, uint64_t index, forkfold_result *result)
+{
+    int code = ff_call_check_process(call->pool);
+
+    if (code < 0)
+        return code;
+    if (result == NULL)
+        return ff_error_set(&call->pool->error, FORKFOLD_E_INVALID, "a result needs a place to go");
+    if (call->kind != FF_CALL_MAP || call->status != FF_CALL_FINISHED ||
+        index >= call->options.count)
+        return ff_error_set(&call->pool->error, FORKFOLD_E_INVALID,
+                            "the call has no result %llu: %s", (unsigned long long)index,
+                            call->kind != FF_CALL_MAP ? "the results of an imap are read in turn"
+                            : call->status != FF_CALL_FINISHED ? "it is not done"
+                                                               : "it has fewer items");
+    fill_result(call, index, result);
+    return 0;
+}
+
+const void *forkfold_call_results(const forkfold_call *call)
+{
+    return call->kind == FF_CALL_MAP && call->status == FF_CALL_FINISHED && call->owner != NULL &&
+                   !call->owner->results_vary
+               ? call->owner->results
+               : NULL;
+}
+
+/* The slot of the result that was read last is free. */
+static void release_current(struct forkfold_call *call)
+{
+    struct ff_item_owner *owner = call->owner;
+
+    if (!call->has_current)
+        return;
+    call->has_current = false;
+    atomic_store_explicit(&owner->states[call->current % owner->window], FF_ITEM_TAKEN,
+                          memory_order_relaxed);
+    while (call->settled < call->posted && state_of(call, call->settled) == FF_ITEM_TAKEN &&
+           call->settled - ff_peer_get(&owner->floor) < owner->window)
+        call->settled++;
+    ff_publish(&owner->floor, call->settled);
+}
+
+/* The next result, in order or as it came; false when there is none yet. */
+static bool find_result(struct forkfold_call *call)
+{
+    uint64_t from = call->kind == FF_CALL_IMAP ? call->settled : call->scan;
+    uint64_t end = call->kind == FF_CALL_IMAP ? call->settled + 1 : call->posted;
+
+    if (from < call->settled)
+        from = call->settled;
+    if (end > call->posted)
+        end = call->posted;
+    for (unsigned round = 0; round < 2; round++) {
+        for (uint64_t i = from; i < end; i++) {
+            unsigned char state = state_of(call, i);
+
+            if (state == FF_ITEM_PUBLISHED || state == FF_ITEM_REFUSED) {
+                call->current = i;
+                call->scan = i + 1;
+                return true;
+            }
+        }
+        end = call->kind == FF_CALL_IMAP ? 0 : from;
+        from = call->settled;
+    }
+    return false;
+}
+
+static bool has_result_or_end(void *what)
+{
+    struct forkfold_call *call = what;
+
+    return call->status != FF_CALL_RUNNING || find_result(call);
+}
+
+static int take_next(struct forkfold_call *call, forkfold_result *result)
+{
+    int code;
+
+    release_current(call);
+    if (call->taken == call->options.count) {
+        ff_items_settle_call(call, FF_CALL_FINISHED);
+        return 0;
+    }
+    code = ff_items_refill(call);
+    if (code < 0) {
+        ff_items_end_call(call, code, "%s", call->pool->error.message);
+        return code;
+    }
+    while (!has_result_or_end(call))
+        ff_items_sleep(call->pool, has_result_or_end, call, UINT64_MAX);
+    if (call->status == FF_CALL_ENDED)
+        return ff_items_outcome(call);
+    fill_result(call, call->current, result);
+    if (result->failed) {
+        ff_items_look(call->pool);
+        ff_items_complete_failures(call, call->current, call->current + 1);
+    }
+    if (call->status == FF_CALL_ENDED)
+        return ff_items_outcome(call);
+    call->has_current = true;
+    call->taken++;
+    call->pool->items.taken_since++;
+    return 1;
+}
+
+int forkfold_call_next(forkfold_call *call, forkfold_result *result)
+{
+    int code = ff_call_check(call->pool);
+
+    if (code < 0)
+        return code;
+    if (call->kind == FF_CALL_MAP)
+        return ff_error_set(&call->pool->error, FORKFOLD_E_INVALID,
+                            "only the results of an imap are read in turn");
+    if (result == NULL)
+        return ff_error_set(&call->pool->error, FORKFOLD_E_INVALID, "a result needs a place to go");
+    if (call->status == FF_CALL_ENDED)
+        return ff_items_outcome(call);
+    if (call->status == FF_CALL_FINISHED)
+        return 0;
+    code = take_next(call, result);
+    if (code > 0)
+        return code;
+    ff_items_call_back_within(call);
+    return code;
+}
