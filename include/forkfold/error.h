@@ -35,7 +35,9 @@ enum forkfold_error {
     FORKFOLD_E_PENDING = -15,     /* it is not done yet, and goes on */
     FORKFOLD_E_INITIALIZER = -16, /* the initializer of a worker failed */
     FORKFOLD_E_FAILED = -17,      /* the one item of the call failed */
-    FORKFOLD_E_RANGE = -18        /* the result is no number of its type */
+    FORKFOLD_E_RANGE = -18,       /* the result is no number of its type */
+    FORKFOLD_E_ENDED = -19,       /* the queue has ended */
+    FORKFOLD_E_STALLED = -20 /* it would wait for ever: nothing is in progress that could help */
 };
 
 /*

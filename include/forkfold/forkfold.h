@@ -9,6 +9,7 @@
 #include <forkfold/numbers.h>
 #include <forkfold/pool.h>
 #include <forkfold/primes.h>
+#include <forkfold/queue.h>
 #include <forkfold/shared.h>
 #include <forkfold/stats.h>
 #include <forkfold/version.h>

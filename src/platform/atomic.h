@@ -24,6 +24,9 @@
  *                        exactly one process.  Acquire-release, so that who
  *                        sees the cursor past a claim also sees what the
  *                        claimer announced before it.
+ *   swap_if / set_bits / take_bits
+ *                        Likewise, where the whole value decides.  Sequentially consistent, so that
+ *                        they are announcements, too.
  */
 #ifndef FF_PLATFORM_ATOMIC_H
 #define FF_PLATFORM_ATOMIC_H
@@ -85,6 +88,33 @@ static inline bool ff_take_if(ff_word64 *cursor, uint64_t *expected)
 {
     return atomic_compare_exchange_weak_explicit(cursor, expected, *expected + 1,
                                                  memory_order_acq_rel, memory_order_acquire);
+}
+
+static inline bool ff_swap_if(ff_word64 *word, uint64_t *expected, uint64_t value)
+{
+    return atomic_compare_exchange_strong_explicit(word, expected, value, memory_order_seq_cst,
+                                                   memory_order_acquire);
+}
+
+static inline void ff_set_bits(ff_word64 *word, uint64_t bits)
+{
+    atomic_fetch_or_explicit(word, bits, memory_order_seq_cst);
+}
+
+/* Leaves 0, and returns what was there. */
+static inline uint64_t ff_take_bits(ff_word64 *word)
+{
+    return atomic_exchange_explicit(word, 0, memory_order_seq_cst);
+}
+
+/* Between two looks at a word that another process is about to change. */
+static inline void ff_pause(void)
+{
+#if defined(__x86_64__) || defined(__i386__)
+    __builtin_ia32_pause();
+#elif defined(__aarch64__)
+    __asm__ volatile("yield");
+#endif
 }
 
 /* The word that sleepers wait on (platform/futex.h). */

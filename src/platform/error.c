@@ -57,6 +57,10 @@ const char *forkfold_strerror(int code)
         return "the item failed";
     case FORKFOLD_E_RANGE:
         return "result out of range";
+    case FORKFOLD_E_ENDED:
+        return "the queue has ended";
+    case FORKFOLD_E_STALLED:
+        return "nothing is in progress that could help";
     case FORKFOLD_E_INITIALIZER:
         return "initializer failed";
     case FORKFOLD_E_SPILL:

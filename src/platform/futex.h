@@ -14,8 +14,11 @@
 
 #include "platform/atomic.h"
 
-/* Returns when the word differs from snapshot, or earlier without a reason. */
-void ff_futex_wait(const ff_word32 *word, uint32_t snapshot);
+/*
+ * Returns when the word differs from snapshot, at that time of the monotonic clock (UINT64_MAX =
+ * never), or earlier without a reason.
+ */
+void ff_futex_wait(const ff_word32 *word, uint32_t snapshot, uint64_t until_ns);
 
 /* Wakes up to count of those who wait on the word. */
 void ff_futex_wake(ff_word32 *word, uint64_t count);

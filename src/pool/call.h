@@ -14,6 +14,7 @@
 #include "platform/clock.h"
 #include "platform/error.h"
 #include "pool/items.h"
+#include "pool/queues.h"
 #include "pool/seal.h"
 #include "pool/shared.h"
 #include "pool/spill.h"
@@ -48,6 +49,7 @@ struct forkfold_pool {
     uint64_t memory_bytes; /* wanted by whoever opened the pool, or 0 */
     struct ff_spill_files spill;
     struct ff_items items;
+    struct ff_queue_holds queue_holds;
     struct ff_error error;
     bool lost;       /* the supervisor has died */
     bool has_result; /* somebody borrows the region */

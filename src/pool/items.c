@@ -117,6 +117,14 @@ static bool has_open_calls(const forkfold_pool *pool)
     return false;
 }
 
+bool ff_items_are_running(const forkfold_pool *pool)
+{
+    for (const struct forkfold_call *call = pool->items.calls; call != NULL; call = call->next)
+        if (call->status == FF_CALL_RUNNING)
+            return true;
+    return false;
+}
+
 /* Whether the host still reads results that lie in segments. */
 static bool has_results_in_segments(const forkfold_pool *pool)
 {
@@ -150,11 +158,16 @@ static bool are_closed_gone(void *pool)
     return true;
 }
 
-int ff_items_yield(forkfold_pool *pool)
+void ff_items_drain(forkfold_pool *pool)
 {
     ff_items_look(pool);
     while (pool->items.is_open && !are_closed_gone(pool))
         ff_items_sleep(pool, are_closed_gone, pool, UINT64_MAX);
+}
+
+int ff_items_yield(forkfold_pool *pool)
+{
+    ff_items_drain(pool);
     if (has_open_calls(pool))
         return ff_error_set(&pool->error, FORKFOLD_E_BUSY,
                             "the pool has calls on items that are in progress, or whose results "

@@ -185,6 +185,12 @@ void ff_items_call_back(forkfold_pool *pool);
  */
 void ff_items_sleep(forkfold_pool *pool, bool (*ready)(void *what), void *what, uint64_t until_ns);
 
+/* Whether any call is in progress. */
+bool ff_items_are_running(const forkfold_pool *pool);
+
+/* Returns when no worker is at anything of a call that the host has closed. */
+void ff_items_drain(forkfold_pool *pool);
+
 /* Sets the alarm for the earliest deadline, for a host that waits by itself. */
 void ff_items_arm(const forkfold_pool *pool);
 

@@ -12,6 +12,7 @@
 #include "platform/kill_point.h"
 #include "platform/map.h"
 #include "pool/items.h"
+#include "pool/queues.h"
 
 /* Memory for results that vary comes in pieces of so much, or of what a single result needs. */
 enum { PIECE_BYTES = 256 * 1024, RESULT_ALIGNMENT = 16 };
@@ -275,6 +276,15 @@ static void publish_varying(struct items_state *state, uint64_t slot)
     set_state(state->owner, slot, FF_ITEM_PUBLISHED);
 }
 
+/* What the function has taken from queues and not acknowledged. */
+static void return_batches(struct ff_worker *worker)
+{
+    struct ff_queue_holds *holds = ff_worker_queue_holds(worker);
+
+    if (holds->count > 0)
+        ff_queues_return(ff_worker_layout(worker), holds);
+}
+
 static void run_function(struct running_item *running, uint64_t slot)
 {
     struct items_state *state = running->state;
@@ -289,6 +299,7 @@ static void run_function(struct running_item *running, uint64_t slot)
     state->has_note = false;
     state->varying = (struct ff_varying_result){0};
     code = owner->function(&running->item);
+    return_batches(state->worker);
     if (code != 0)
         refuse(state, slot, code);
     else if (owner->results_vary)

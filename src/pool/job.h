@@ -19,6 +19,8 @@
 
 struct ff_worker;
 struct ff_segment_areas;
+struct ff_layout;
+struct ff_queue_holds;
 struct ff_task;
 
 /* Why an item failed by the job's own word.  Lies in seals: fixed size, no pointers. */
@@ -134,6 +136,15 @@ void *ff_worker_output(struct ff_worker *worker, size_t bytes);
 
 /* The number of the slot that this worker lives in. */
 unsigned ff_worker_slot(const struct ff_worker *worker);
+
+/* The worker that this process is; NULL in all others. */
+struct ff_worker *ff_worker_here(void);
+
+/* That of its pool: the same address as in the pool's driver. */
+const struct ff_layout *ff_worker_layout(const struct ff_worker *worker);
+
+/* What it has taken from queues. */
+struct ff_queue_holds *ff_worker_queue_holds(struct ff_worker *worker);
 
 /*
  * The file of this worker's slot for what does not fit in memory, to append to; and that of any

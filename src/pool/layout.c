@@ -8,6 +8,7 @@
 
 #include "platform/futex.h"
 #include "platform/map.h"
+#include "pool/queues.h"
 
 /*
  * Address space, not memory: only touched pages cost anything.  A terabyte
@@ -23,6 +24,7 @@ enum {
     OWNERS_PART = 1,
     ARRAYS_PART = 2,
     RESULTS_PART = 2,
+    RINGS_PART = 1,
     MAIN_TASKS_PART = 4,
     RETRY_TASKS_PART = 1,
     QUARANTINE_PART = 1
@@ -88,11 +90,21 @@ static int lay_out(struct ff_layout *layout)
 
     layout->control = (struct ff_control_shared *)control.base;
     layout->supervisor = (struct ff_supervisor_shared *)supervisor.base;
-    layout->cursors = ff_region_carve(region, sizeof(struct ff_cursors_shared));
+
+    struct ff_area cursors = ff_region_carve(region, sizeof(struct ff_cursors_shared));
+
+    layout->rings = ff_region_carve(region, RINGS_PART * unit);
+    layout->results = ff_region_carve(region, RESULTS_PART * unit);
+    layout->common = (struct ff_area){.base = cursors.base,
+                                      .bytes = (size_t)(layout->results.base - cursors.base) +
+                                               layout->results.bytes};
+
+    struct ff_area queues = ff_region_carve(region, sizeof(struct ff_queues_shared));
+
+    layout->queues = (struct ff_queues_shared *)(void *)queues.base;
     layout->input = ff_region_carve(region, INPUT_PART * unit);
     layout->owners = ff_region_carve(region, OWNERS_PART * unit);
     layout->arrays = ff_region_carve(region, ARRAYS_PART * unit);
-    layout->results = ff_region_carve(region, RESULTS_PART * unit);
     layout->shared = ff_region_carve(region, SHARED_PART * unit);
 
     struct ff_area quarantine = ff_region_carve(region, QUARANTINE_PART * unit);
@@ -100,13 +112,13 @@ static int lay_out(struct ff_layout *layout)
     layout->quarantine = (struct ff_quarantine *)quarantine.base;
     layout->quarantine_capacity = quarantine.bytes / sizeof(struct ff_quarantine);
 
-    struct ff_cursors_shared *cursors = (struct ff_cursors_shared *)layout->cursors.base;
+    struct ff_cursors_shared *words = (struct ff_cursors_shared *)cursors.base;
 
-    lay_out_board(layout, FF_MAIN, &layout->control->main_board, &cursors->main,
+    lay_out_board(layout, FF_MAIN, &layout->control->main_board, &words->main,
                   MAIN_TASKS_PART * unit);
-    lay_out_board(layout, FF_RETRY, &layout->supervisor->retry_board, &cursors->retry,
+    lay_out_board(layout, FF_RETRY, &layout->supervisor->retry_board, &words->retry,
                   RETRY_TASKS_PART * unit);
-    lay_out_board(layout, FF_ASSIGNED, &layout->supervisor->assigned_board, &cursors->assigned,
+    lay_out_board(layout, FF_ASSIGNED, &layout->supervisor->assigned_board, &words->assigned,
                   RETRY_TASKS_PART * unit);
 
     size_t share = ff_region_left(region) / layout->workers & ~(ff_page_bytes() - 1);

@@ -25,6 +25,7 @@
 #include "platform/event.h"
 #include "platform/kill_point.h"
 #include "platform/map.h"
+#include "pool/queues.h"
 #include "pool/spill.h"
 #include "pool/supervisor_state.h"
 #include "pool/worker.h"
@@ -449,6 +450,7 @@ static bool bury(struct supervisor *s, unsigned slot)
 
     bool for_memory = died_for_memory(s, end, dead.killed);
 
+    ff_queues_recover(s->layout, slot);
     if (s->active)
         ff_recover(s, slot, end, for_memory);
     else

@@ -539,7 +539,7 @@ static void nap(struct ff_worker *worker, uint32_t snapshot)
     if (worker->has_news)
         ff_worker_notify(worker, true);
     worker->has_news = false;
-    ff_futex_wait(&worker->layout->control->work, snapshot);
+    ff_futex_wait(&worker->layout->control->work, snapshot, UINT64_MAX);
     ff_own_set(&worker->segment->sleeping, 0);
 }
 
@@ -614,7 +614,7 @@ _Noreturn void ff_worker_main(const struct ff_worker_options *options)
                                .segment = areas->head,
                                .slot = options->slot,
                                .spill = {.channel = options->channel, .slots = layout->workers}};
-    struct ff_area writable[] = {areas->whole, layout->cursors, layout->results};
+    struct ff_area writable[] = {areas->whole, layout->common};
 
     if (!ff_process_bind_to_parent(options->supervisor))
         _exit(0);
@@ -622,11 +622,12 @@ _Noreturn void ff_worker_main(const struct ff_worker_options *options)
     FF_KILL_POINT("worker.born");
     shed_inheritance(options);
     /* From here on a wild write faults instead of reaching a neighbour (I5). */
-    if (ff_region_restrict(&layout->region, writable, 3) != 0) {
+    if (ff_region_restrict(&layout->region, writable, 2) != 0) {
         ff_worker_explain(&worker, "cannot protect the region: %s", strerror(errno));
         give_up(&worker, FORKFOLD_E_SYSTEM);
     }
     ff_crash_install(&areas->head->crash);
+    ff_worker_be_here(&worker);
     initialize(&worker);
     serve(&worker);
 }

@@ -14,6 +14,9 @@
 /* Results after which a driver that listens lazily is told of them. */
 enum { UNTOLD_MOST = 128 };
 
+/* The worker that this process is, or the thread where a test has threads for workers. */
+static _Thread_local struct ff_worker *here;
+
 const struct ff_segment_areas *ff_worker_areas(const struct ff_worker *worker)
 {
     return worker->areas;
@@ -82,6 +85,26 @@ void ff_worker_explain(struct ff_worker *worker, const char *format, ...)
     va_start(arguments, format);
     vsnprintf(worker->segment->crash.message, FF_MESSAGE_BYTES, format, arguments);
     va_end(arguments);
+}
+
+struct ff_worker *ff_worker_here(void)
+{
+    return here;
+}
+
+void ff_worker_be_here(struct ff_worker *worker)
+{
+    here = worker;
+}
+
+const struct ff_layout *ff_worker_layout(const struct ff_worker *worker)
+{
+    return worker->layout;
+}
+
+struct ff_queue_holds *ff_worker_queue_holds(struct ff_worker *worker)
+{
+    return &worker->queue_holds;
 }
 
 unsigned ff_worker_slot(const struct ff_worker *worker)

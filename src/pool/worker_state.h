@@ -4,6 +4,7 @@
 #define FF_POOL_WORKER_STATE_H
 
 #include "platform/clock.h"
+#include "pool/queues.h"
 #include "pool/shared.h"
 #include "pool/spill.h"
 
@@ -31,6 +32,7 @@ struct ff_worker {
     size_t failure_capacity;
     uint64_t seal_cost_ns;
     uint64_t last_seal_ns;
+    struct ff_queue_holds queue_holds;
 };
 
 /* For counts of the worker's own, which others only look at. */
@@ -57,5 +59,8 @@ static inline void ff_worker_set_current(struct ff_worker *worker, uint64_t curr
     ff_publish(&worker->segment->current, current);
     ff_keep_order();
 }
+
+/* From here on this is the worker of ff_worker_here(). */
+void ff_worker_be_here(struct ff_worker *worker);
 
 #endif

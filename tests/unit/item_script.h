@@ -98,7 +98,7 @@ static inline void await_reached(uint32_t count)
 
         if (now >= count)
             return;
-        ff_futex_wait(&script->reached, now);
+        ff_futex_wait(&script->reached, now, UINT64_MAX);
     }
 }
 
@@ -182,7 +182,7 @@ static inline int wait_at_gate(const forkfold_item *item)
 
     reach();
     while (ff_snapshot32(&script->open) == 0)
-        ff_futex_wait(&script->open, 0);
+        ff_futex_wait(&script->open, 0, UINT64_MAX);
     if (code == 0 && item->result != NULL)
         *(uint64_t *)item->result = item->index + 1;
     return code;
