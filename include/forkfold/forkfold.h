@@ -7,6 +7,7 @@
 #include <forkfold/error.h>
 #include <forkfold/failure.h>
 #include <forkfold/numbers.h>
+#include <forkfold/pipeline.h>
 #include <forkfold/pool.h>
 #include <forkfold/primes.h>
 #include <forkfold/queue.h>

@@ -211,7 +211,7 @@ int ff_items_begin(forkfold_pool *pool)
     return 0;
 }
 
-int ff_items_post(struct forkfold_call *call, uint64_t count)
+int ff_items_post(struct forkfold_call *call, uint64_t first, uint64_t count)
 {
     struct ff_items *items = &call->pool->items;
     int code = ff_call_post(call->pool,
@@ -219,13 +219,14 @@ int ff_items_post(struct forkfold_call *call, uint64_t count)
                                              .count = count,
                                              .owner = call->owner,
                                              .serial = call->serial,
-                                             .index = call->posted},
+                                             .index = first},
                             call->chunk);
 
     if (code < 0)
         return code;
     items->next_item += count;
-    call->posted += count;
+    if (call->posted < first + count)
+        call->posted = first + count;
     return 0;
 }
 

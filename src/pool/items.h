@@ -40,12 +40,16 @@ enum ff_item_state {
 
 typedef _Atomic unsigned char ff_item_word;
 
+struct ff_varying_result;
+
 /* One array of a call.  Elements of one size may lie in slots, too, if the call has a window. */
 struct ff_argument {
     const char *data;
     size_t item_bytes;
     const uint64_t *offsets; /* or NULL */
     bool by_slot;
+    const struct ff_varying_result *batches; /* or NULL: elements are results of another owner, or
+                                                look like them; by slot */
 };
 
 /* A result that varies in size, in the segment of the worker that made it. */
@@ -84,7 +88,12 @@ bool ff_item_is_done(const struct ff_item_owner *owner, uint64_t serial, uint64_
 
 /* ---- The driver's half --------------------------------------------------- */
 
-enum ff_call_kind { FF_CALL_MAP, FF_CALL_IMAP, FF_CALL_IMAP_UNORDERED };
+enum ff_call_kind {
+    FF_CALL_MAP,
+    FF_CALL_IMAP,
+    FF_CALL_IMAP_UNORDERED,
+    FF_CALL_STAGE /* whoever began it posts its items, in any order, and reads their results */
+};
 
 enum ff_call_status { FF_CALL_RUNNING, FF_CALL_FINISHED, FF_CALL_ENDED };
 
@@ -106,11 +115,11 @@ struct forkfold_call {
     enum ff_call_kind kind;
     forkfold_call_options options; /* arrays: those of an imap are the host's */
     uint64_t chunk;
-    uint64_t posted; /* items, from the first on */
+    uint64_t posted; /* items, from the first on; of a stage: behind the last that was posted */
     uint64_t
-        settled;    /* items, from the first on, that are not pending; of an imap: that are taken */
-    uint64_t taken; /* of an imap: results that were read, in any order */
-    uint64_t scan;  /* of an imap_unordered: where to look for the next */
+        settled; /* items, from the first on, that are not pending; of others: whose slots are free */
+    uint64_t taken;   /* of an imap: results that were read, in any order */
+    uint64_t scan;    /* of an imap_unordered: where to look for the next */
     bool has_current; /* of an imap: `current` has been read and may still be looked at */
     uint64_t current;
     uint64_t deadline_at_ns;
@@ -128,6 +137,7 @@ struct forkfold_call {
     size_t failure_count;
     size_t failure_capacity;
     unsigned char *failed;         /* a bit for each item that is among them */
+    uint64_t failed_bytes;         /* of these bits; items behind them are not */
     forkfold_item_failure *unsure; /* noted; whether the items failed their states do not say yet */
     size_t unsure_count;
     size_t unsure_capacity;
@@ -161,8 +171,8 @@ void ff_items_close(forkfold_pool *pool);
 /* Opens the engine's call unless it is open.  0 or a code with the pool's error. */
 int ff_items_begin(forkfold_pool *pool);
 
-/* Posts more items of a call.  0 or a code with the pool's error. */
-int ff_items_post(struct forkfold_call *call, uint64_t count);
+/* Posts items of a call.  0 or a code with the pool's error. */
+int ff_items_post(struct forkfold_call *call, uint64_t first, uint64_t count);
 
 /* Whether this is the process that opened the pool: a child that it forks has no region. */
 bool ff_items_are_here(const forkfold_pool *pool);
@@ -227,6 +237,12 @@ int ff_items_outcome(struct forkfold_call *call);
  * the pool says of its last error stays.
  */
 void ff_items_call_back_within(struct forkfold_call *call);
+
+/* items_result.c */
+
+/* Of an item that is done. */
+void ff_items_fill_result(const struct forkfold_call *call, uint64_t index,
+                          forkfold_result *result);
 
 /* items_failure.c */
 

@@ -155,7 +155,9 @@ static int give_results(struct forkfold_call *call)
     owner->states = take_block(call, arena, owner->window);
     if (owner->states == NULL)
         return call->pool->error.code;
-    memset((void *)owner->states, FF_ITEM_PENDING, owner->window);
+    /* Of a stage those are pending that are posted: no more, for they are waited for. */
+    memset((void *)owner->states, call->kind == FF_CALL_STAGE ? FF_ITEM_TAKEN : FF_ITEM_PENDING,
+           owner->window);
     if (each == 0)
         return 0;
     owner->results = take_block(call, arena, each * owner->window);
@@ -269,7 +271,7 @@ int ff_items_refill(struct forkfold_call *call)
         /* The floor has passed the item that had the slot: see ff_item_is_done. */
         atomic_store_explicit(&owner->states[slot], FF_ITEM_PENDING, memory_order_release);
     }
-    return ff_items_post(call, count);
+    return ff_items_post(call, first, count);
 }
 
 static int start(struct forkfold_call *call)
@@ -291,7 +293,10 @@ static int start(struct forkfold_call *call)
         ff_items_publish_shortest(call->pool);
     if (call->pool->items.has_event_loop)
         ff_items_arm(call->pool);
-    return call->kind == FF_CALL_MAP ? ff_items_post(call, options->count) : ff_items_refill(call);
+    if (call->kind == FF_CALL_STAGE)
+        return 0;
+    return call->kind == FF_CALL_MAP ? ff_items_post(call, 0, options->count)
+                                     : ff_items_refill(call);
 }
 
 int ff_items_begin_call(forkfold_pool *pool, const forkfold_call_options *options,

@@ -51,7 +51,24 @@ static void fail_for_memory(struct forkfold_call *call, const forkfold_item_fail
 
 static bool is_known(const struct forkfold_call *call, uint64_t index)
 {
-    return call->failed != NULL && (call->failed[index / 8] >> index % 8 & 1) != 0;
+    return index / 8 < call->failed_bytes && (call->failed[index / 8] >> index % 8 & 1) != 0;
+}
+
+/* Room for the item's bit; false without memory. */
+static bool has_bit(struct forkfold_call *call, uint64_t index)
+{
+    uint64_t bytes = (index / 8 + 1) * 2;
+    unsigned char *grown;
+
+    if (index / 8 < call->failed_bytes)
+        return true;
+    grown = realloc(call->failed, bytes);
+    if (grown == NULL)
+        return false;
+    memset(grown + call->failed_bytes, 0, bytes - call->failed_bytes);
+    call->failed = grown;
+    call->failed_bytes = bytes;
+    return true;
 }
 
 /* Once for each item.  Texts become the call's own. */
@@ -61,9 +78,7 @@ static void add_failure(struct forkfold_call *call, const forkfold_item_failure 
         free_texts(failure);
         return;
     }
-    if (call->failed == NULL)
-        call->failed = calloc(call->options.count / 8 + 1, 1);
-    if (call->failed == NULL || failure->detail == NULL ||
+    if (failure->detail == NULL || !has_bit(call, failure->index) ||
         !append(&call->failures, &call->failure_count, &call->failure_capacity, failure)) {
         fail_for_memory(call, failure);
         return;

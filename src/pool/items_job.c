@@ -241,7 +241,10 @@ static void set_argument(forkfold_item *item, unsigned number, const struct ff_a
 {
     uint64_t place = argument->by_slot ? slot : item->index;
 
-    if (argument->offsets != NULL) {
+    if (argument->batches != NULL) {
+        item->arguments[number] = argument->batches[slot].data;
+        item->argument_bytes[number] = argument->batches[slot].bytes;
+    } else if (argument->offsets != NULL) {
         item->arguments[number] = argument->data + argument->offsets[place];
         item->argument_bytes[number] =
             (size_t)(argument->offsets[place + 1] - argument->offsets[place]);

@@ -25,7 +25,7 @@ static bool is_in_segment(const forkfold_pool *pool, const struct ff_varying_res
     return data >= first && data <= end && varying->bytes <= end - data;
 }
 
-static void fill_result(const struct forkfold_call *call, uint64_t index, forkfold_result *result)
+void ff_items_fill_result(const struct forkfold_call *call, uint64_t index, forkfold_result *result)
 {
     const struct ff_item_owner *owner = call->owner;
     uint64_t slot = index % owner->window;
@@ -66,7 +66,7 @@ int forkfold_call_result(const forkfold_call *call, uint64_t index, forkfold_res
                             call->kind != FF_CALL_MAP ? "the results of an imap are read in turn"
                             : call->status != FF_CALL_FINISHED ? "it is not done"
                                                                : "it has fewer items");
-    fill_result(call, index, result);
+    ff_items_fill_result(call, index, result);
     return 0;
 }
 
@@ -145,7 +145,7 @@ static int take_next(struct forkfold_call *call, forkfold_result *result)
         ff_items_sleep(call->pool, has_result_or_end, call, UINT64_MAX);
     if (call->status == FF_CALL_ENDED)
         return ff_items_outcome(call);
-    fill_result(call, call->current, result);
+    ff_items_fill_result(call, call->current, result);
     if (result->failed) {
         ff_items_look(call->pool);
         ff_items_complete_failures(call, call->current, call->current + 1);

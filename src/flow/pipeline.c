@@ -1,0 +1,582 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Pipelines on calls of items: a stage is a call whose items are the batches, each posted when its
+ * argument, the result of the stage before, is there.
+ *
+ * All that workers share is what calls on items share (pool/items.h), and so is what becomes of a
+ * death.  Where each batch is in each stage only the driver knows and needs to:
+ *
+ *   WAITING    it has not come that far, or has found no free replica
+ *   RUNNING    posted
+ *   FINISHED   its result is there, and the next stage, or the host, has not finished with it
+ *   FAILED     likewise, without a result
+ *   PASSED     finished with; the slot goes to another batch when those before it are, too
+ *
+ * A stage has slots for `depth` batches, from the first that is not passed on.  A batch enters a
+ * stage if that has a slot for it, so a stage is never further ahead of the next one than that, and
+ * the first one never further ahead of what the host has read than all stages' slots.
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include <forkfold/error.h>
+#include <forkfold/pipeline.h>
+
+#include "pool/call.h"
+#include "pool/items.h"
+#include "pool/shared_array.h"
+
+enum { BATCH_ITEMS = 250, DEPTH_PER_WORKER = 4, DEPTH_LEAST = 8, DEPTH_MOST = 1 << 20 };
+
+enum phase { WAITING, RUNNING, FINISHED, FAILED, PASSED };
+
+struct stage {
+    struct forkfold_call *call;
+    uint64_t replicas;
+    uint64_t running;
+    unsigned char *phases; /* enum phase, of each slot */
+};
+
+struct forkfold_pipeline {
+    forkfold_pool *pool;
+    forkfold_pipeline_options options;
+    uint64_t depth;
+    struct stage stages[FORKFOLD_STAGES_MAX];
+    struct ff_varying_result *input; /* of each slot of the first stage; in the region */
+    struct ff_block *copies;         /* likewise, where it was copied to */
+    uint64_t taken;                  /* batches from the input */
+    bool input_ended;
+    bool has_current; /* `current` was read by the host, and is its until it reads the next */
+    uint64_t current;
+    bool is_over;
+    int code; /* what it has ended with */
+};
+
+/* ---- Slots --------------------------------------------------------------- */
+
+static struct stage *last_stage(forkfold_pipeline *pipeline)
+{
+    return &pipeline->stages[pipeline->options.stage_count - 1];
+}
+
+static uint64_t slot_of(const forkfold_pipeline *pipeline, uint64_t batch)
+{
+    return batch % pipeline->depth;
+}
+
+static unsigned char *phase_of(const forkfold_pipeline *pipeline, const struct stage *stage,
+                               uint64_t batch)
+{
+    return &stage->phases[slot_of(pipeline, batch)];
+}
+
+/* The batches that the stage has slots for. */
+static uint64_t first_of(const struct stage *stage)
+{
+    return stage->call->settled;
+}
+
+static uint64_t end_of(const forkfold_pipeline *pipeline, const struct stage *stage)
+{
+    return stage->call->settled + pipeline->depth;
+}
+
+/* Nobody needs the batch's result in this stage any more. */
+static void pass(const forkfold_pipeline *pipeline, struct stage *stage, uint64_t batch)
+{
+    struct forkfold_call *call = stage->call;
+
+    *phase_of(pipeline, stage, batch) = PASSED;
+    while (*phase_of(pipeline, stage, call->settled) == PASSED)
+        *phase_of(pipeline, stage, call->settled++) = WAITING;
+    /* Before a slot is given to another batch, by post(): see ff_item_is_done. */
+    ff_publish(&call->owner->floor, call->settled);
+}
+
+/* ---- The input ----------------------------------------------------------- */
+
+/* The next batch as the caller gives it: 1, 0 at the end, or a code with the pool's error. */
+static int ask_input(forkfold_pipeline *pipeline, const void **batch, size_t *bytes)
+{
+    const forkfold_pipeline_options *options = &pipeline->options;
+    uint64_t first = pipeline->taken * options->batch_items;
+    int code;
+
+    if (options->source != NULL) {
+        code = options->source(options->user, batch, bytes);
+        return code >= 0 ? code
+                         : ff_error_set(&pipeline->pool->error, FORKFOLD_E_CANCELLED,
+                                        "the source of the pipeline returned %d", code);
+    }
+    if (first >= options->count)
+        return 0;
+    *batch = (const char *)options->items + first * options->item_bytes;
+    *bytes = options->item_bytes * (options->count - first < options->batch_items
+                                        ? options->count - first
+                                        : options->batch_items);
+    return 1;
+}
+
+/* Memory for a copy, in the slot of the batch; it serves the slot's next ones, too, if it can. */
+static void *copy_place(forkfold_pipeline *pipeline, size_t bytes)
+{
+    struct ff_block *copy = &pipeline->copies[slot_of(pipeline, pipeline->taken)];
+    struct ff_arena *arena = &pipeline->pool->items.arrays;
+
+    if (copy->base != NULL && copy->bytes >= bytes)
+        return copy->base;
+    ff_arena_give(arena, copy->base, copy->bytes);
+    *copy = (struct ff_block){.arena = arena, .base = ff_arena_take(arena, bytes), .bytes = bytes};
+    if (copy->base == NULL)
+        ff_error_set(&pipeline->pool->error, FORKFOLD_E_LIMIT,
+                     "the region has no room for a batch of %zu bytes; make batches smaller or "
+                     "raise the limit of address space (ulimit -v)",
+                     bytes);
+    return copy->base;
+}
+
+/* 1 when there is one more batch in the first stage's slots, 0 at the end, or a code. */
+static int take_input(forkfold_pipeline *pipeline)
+{
+    const void *batch = NULL;
+    size_t bytes = 0;
+    int code = ask_input(pipeline, &batch, &bytes);
+
+    if (code <= 0)
+        return code;
+    if (bytes > 0 && !ff_is_shared(pipeline->pool, batch, bytes)) {
+        void *copy = copy_place(pipeline, bytes);
+
+        if (copy == NULL)
+            return pipeline->pool->error.code;
+        memcpy(copy, batch, bytes);
+        batch = copy;
+    }
+    pipeline->input[slot_of(pipeline, pipeline->taken)] =
+        (struct ff_varying_result){.data = batch, .bytes = bytes};
+    pipeline->taken++;
+    return 1;
+}
+
+/* ---- From stage to stage ------------------------------------------------- */
+
+/* What the stage before has for the batch. */
+static enum phase input_phase(const forkfold_pipeline *pipeline, const struct stage *stage,
+                              uint64_t batch)
+{
+    const struct stage *before = stage - 1;
+
+    if (stage == pipeline->stages)
+        return batch < pipeline->taken ? FINISHED : WAITING;
+    if (batch >= end_of(pipeline, before))
+        return WAITING;
+    return (enum phase) * phase_of(pipeline, before, batch);
+}
+
+static void pass_input(forkfold_pipeline *pipeline, struct stage *stage, uint64_t batch)
+{
+    if (stage != pipeline->stages)
+        pass(pipeline, stage - 1, batch);
+}
+
+/* Whatever the workers have written of it is there, now that its state is. */
+static void note_failure(struct forkfold_call *call, uint64_t batch)
+{
+    ff_items_read_failures(call->pool);
+    ff_items_complete_failures(call, batch, batch + 1);
+}
+
+/* Takes notice of what the workers have done with the stage's batches. */
+static void collect(forkfold_pipeline *pipeline, struct stage *stage)
+{
+    struct forkfold_call *call = stage->call;
+
+    for (uint64_t i = first_of(stage); stage->running > 0 && i < end_of(pipeline, stage); i++) {
+        unsigned char *phase = phase_of(pipeline, stage, i);
+        unsigned char state;
+
+        if (*phase != RUNNING)
+            continue;
+        /* Partner: set_state() in items_job.c, which writes the result before it. */
+        state =
+            atomic_load_explicit(&call->owner->states[slot_of(pipeline, i)], memory_order_acquire);
+        if (state == FF_ITEM_PENDING)
+            continue;
+        *phase = state == FF_ITEM_PUBLISHED ? FINISHED : FAILED;
+        stage->running--;
+        if (*phase == FAILED)
+            note_failure(call, i);
+        pass_input(pipeline, stage, i);
+    }
+}
+
+static int post(const forkfold_pipeline *pipeline, struct stage *stage, uint64_t first,
+                uint64_t count)
+{
+    struct forkfold_call *call = stage->call;
+
+    for (uint64_t i = first; i < first + count; i++) {
+        *phase_of(pipeline, stage, i) = RUNNING;
+        atomic_store_explicit(&call->owner->states[slot_of(pipeline, i)], FF_ITEM_PENDING,
+                              memory_order_release);
+    }
+    stage->running += count;
+    return count > 0 ? ff_items_post(call, first, count) : 0;
+}
+
+/* Whether the batch can be posted now; one that has failed before fails here, too. */
+static bool may_enter(forkfold_pipeline *pipeline, struct stage *stage, uint64_t batch,
+                      uint64_t others)
+{
+    unsigned char *phase = phase_of(pipeline, stage, batch);
+    enum phase input;
+
+    if (*phase != WAITING)
+        return false;
+    input = input_phase(pipeline, stage, batch);
+    if (input == FAILED) {
+        *phase = FAILED;
+        pass_input(pipeline, stage, batch);
+    }
+    return input == FINISHED && (stage->replicas == 0 || stage->running + others < stage->replicas);
+}
+
+/* Posts what can enter the stage, runs of batches at once.  0 or a code with the pool's error. */
+static int admit(forkfold_pipeline *pipeline, struct stage *stage)
+{
+    uint64_t end = end_of(pipeline, stage);
+    uint64_t run = 0; /* batches before i that are to be posted */
+    int code = 0;
+
+    for (uint64_t i = first_of(stage); i < end && code == 0; i++) {
+        if (may_enter(pipeline, stage, i, run)) {
+            run++;
+            continue;
+        }
+        code = post(pipeline, stage, i - run, run);
+        run = 0;
+    }
+    return code == 0 ? post(pipeline, stage, end - run, run) : code;
+}
+
+static int feed(forkfold_pipeline *pipeline)
+{
+    int code = 1;
+
+    while (!pipeline->input_ended && pipeline->taken < end_of(pipeline, pipeline->stages)) {
+        code = take_input(pipeline);
+        if (code < 0)
+            return code;
+        pipeline->input_ended = code == 0;
+    }
+    return admit(pipeline, pipeline->stages);
+}
+
+/* 0 or a code with the pool's error. */
+static int move(forkfold_pipeline *pipeline)
+{
+    unsigned count = pipeline->options.stage_count;
+    int code = 0;
+
+    for (unsigned i = 0; i < count && code == 0; i++)
+        code = ff_items_outcome(pipeline->stages[i].call);
+    for (unsigned i = 0; i < count && code == 0; i++)
+        collect(pipeline, &pipeline->stages[i]);
+    for (unsigned i = 1; i < count && code == 0; i++)
+        code = admit(pipeline, &pipeline->stages[i]);
+    return code == 0 ? feed(pipeline) : code;
+}
+
+/* ---- What comes out ------------------------------------------------------ */
+
+static bool is_out(forkfold_pipeline *pipeline, uint64_t batch)
+{
+    unsigned char phase = *phase_of(pipeline, last_stage(pipeline), batch);
+
+    return phase == FINISHED || phase == FAILED;
+}
+
+/* The next batch to be read; false when there is none yet. */
+static bool find_out(forkfold_pipeline *pipeline, uint64_t *batch)
+{
+    const struct stage *stage = last_stage(pipeline);
+    uint64_t end = pipeline->options.unordered != 0 ? end_of(pipeline, stage) : first_of(stage) + 1;
+
+    for (*batch = first_of(stage); *batch < end; ++*batch)
+        if (is_out(pipeline, *batch))
+            return true;
+    return false;
+}
+
+static bool is_done(forkfold_pipeline *pipeline)
+{
+    return pipeline->input_ended && first_of(last_stage(pipeline)) == pipeline->taken;
+}
+
+/* Moves batches on; whether there is something to tell the host. */
+static bool has_news(void *what)
+{
+    forkfold_pipeline *pipeline = what;
+    uint64_t batch;
+
+    if (pipeline->code == 0)
+        pipeline->code = move(pipeline);
+    return pipeline->code < 0 || find_out(pipeline, &batch) || is_done(pipeline);
+}
+
+/* The host has finished with what it read last. */
+static void release_current(forkfold_pipeline *pipeline)
+{
+    if (pipeline->has_current)
+        pass(pipeline, last_stage(pipeline), pipeline->current);
+    pipeline->has_current = false;
+}
+
+/* No stage goes on: all is done, or the pipeline has failed. */
+static void finish(forkfold_pipeline *pipeline)
+{
+    for (unsigned i = 0; i < pipeline->options.stage_count; i++) {
+        struct forkfold_call *call = pipeline->stages[i].call;
+
+        if (call == NULL || call->status != FF_CALL_RUNNING)
+            continue;
+        if (pipeline->code == 0)
+            ff_items_settle_call(call, FF_CALL_FINISHED);
+        else
+            ff_items_end_call(call, pipeline->code, "the pipeline has ended");
+    }
+    pipeline->is_over = true;
+}
+
+static int read_next(forkfold_pipeline *pipeline, forkfold_result *result)
+{
+    release_current(pipeline);
+    ff_items_look(pipeline->pool);
+    while (!has_news(pipeline))
+        ff_items_sleep(pipeline->pool, has_news, pipeline, UINT64_MAX);
+    if (pipeline->code < 0 || !find_out(pipeline, &pipeline->current)) {
+        struct ff_error why = pipeline->pool->error;
+
+        finish(pipeline);
+        pipeline->pool->error = why;
+        return pipeline->code;
+    }
+    ff_items_fill_result(last_stage(pipeline)->call, pipeline->current, result);
+    result->failed = *phase_of(pipeline, last_stage(pipeline), pipeline->current) == FAILED;
+    pipeline->has_current = true;
+    return 1;
+}
+
+int forkfold_pipeline_next(forkfold_pipeline *pipeline, forkfold_result *result)
+{
+    int code = ff_call_check(pipeline->pool);
+
+    if (code < 0)
+        return code;
+    if (result == NULL)
+        return ff_error_set(&pipeline->pool->error, FORKFOLD_E_INVALID,
+                            "a result needs a place to go");
+    if (pipeline->is_over)
+        return pipeline->code == 0 ? 0
+                                   : ff_error_set(&pipeline->pool->error, pipeline->code,
+                                                  "the pipeline has ended before");
+    return read_next(pipeline, result);
+}
+
+/* ---- Failures ------------------------------------------------------------ */
+
+size_t forkfold_pipeline_failure_count(const forkfold_pipeline *pipeline, unsigned stage)
+{
+    return stage < pipeline->options.stage_count
+               ? forkfold_call_failure_count(pipeline->stages[stage].call)
+               : 0;
+}
+
+const forkfold_item_failure *forkfold_pipeline_failure(const forkfold_pipeline *pipeline,
+                                                       unsigned stage, size_t number)
+{
+    return stage < pipeline->options.stage_count
+               ? forkfold_call_failure(pipeline->stages[stage].call, number)
+               : NULL;
+}
+
+/* ---- Opening and closing ------------------------------------------------- */
+
+static int check_stages(forkfold_pool *pool, const forkfold_pipeline_options *options)
+{
+    if (options->stage_count == 0 || options->stage_count > FORKFOLD_STAGES_MAX)
+        return ff_error_set(&pool->error, FORKFOLD_E_INVALID,
+                            "a pipeline has from 1 to %d stages, not %u", FORKFOLD_STAGES_MAX,
+                            options->stage_count);
+    for (unsigned i = 0; i < options->stage_count; i++)
+        if (options->stages[i].function == NULL)
+            return ff_error_set(&pool->error, FORKFOLD_E_INVALID,
+                                "stage %u of the pipeline has no function", i);
+    return 0;
+}
+
+static int check_input(forkfold_pool *pool, const forkfold_pipeline_options *options)
+{
+    uint64_t bytes;
+
+    if (options->source != NULL)
+        return options->items == NULL
+                   ? 0
+                   : ff_error_set(&pool->error, FORKFOLD_E_INVALID,
+                                  "the input of a pipeline is items or a source, not both");
+    if (options->count > 0 && (options->items == NULL || options->item_bytes == 0))
+        return ff_error_set(&pool->error, FORKFOLD_E_INVALID,
+                            "the items of the pipeline have no address or no size");
+    if (__builtin_mul_overflow(options->count, options->item_bytes, &bytes) ||
+        __builtin_mul_overflow(options->batch_items, options->item_bytes, &bytes))
+        return ff_error_set(&pool->error, FORKFOLD_E_INVALID,
+                            "the items of the pipeline are larger than any memory");
+    return 0;
+}
+
+static int check(forkfold_pool *pool, const forkfold_pipeline_options *options)
+{
+    int code = ff_call_check(pool);
+
+    if (code < 0)
+        return code;
+    if (options == NULL)
+        return ff_error_set(&pool->error, FORKFOLD_E_INVALID, "a pipeline needs options");
+    if (options->size != 0 && options->size != sizeof(*options))
+        return ff_error_set(&pool->error, FORKFOLD_E_INVALID,
+                            "forkfold_pipeline_options.size is %zu, this library knows %zu",
+                            options->size, sizeof(*options));
+    if (options->depth > DEPTH_MOST)
+        return ff_error_set(&pool->error, FORKFOLD_E_INVALID,
+                            "a pipeline is at most %d batches deep, not %u", DEPTH_MOST,
+                            options->depth);
+    code = check_stages(pool, options);
+    return code == 0 ? check_input(pool, options) : code;
+}
+
+static uint64_t depth_of(const forkfold_pool *pool, const forkfold_pipeline_options *options)
+{
+    uint64_t depth = (uint64_t)pool->layout.workers * DEPTH_PER_WORKER;
+
+    if (options->depth > 0)
+        return options->depth;
+    return depth > DEPTH_LEAST ? depth : DEPTH_LEAST;
+}
+
+static int fail_for_memory(forkfold_pool *pool)
+{
+    ff_error_set(&pool->error, FORKFOLD_E_MEMORY, "no memory for a pipeline");
+    return FORKFOLD_E_MEMORY;
+}
+
+/* Begins the stage's call; what its items are given is where the stage before writes. */
+static int open_stage(forkfold_pipeline *pipeline, struct stage *stage,
+                      const forkfold_stage *wanted)
+{
+    const forkfold_pipeline_options *options = &pipeline->options;
+    const struct ff_varying_result *batches = pipeline->input;
+    forkfold_pool *pool = pipeline->pool;
+    int code;
+
+    stage->replicas = wanted->replicas;
+    stage->phases = calloc(pipeline->depth, 1);
+    if (stage->phases == NULL)
+        return fail_for_memory(pool);
+    code =
+        ff_items_begin_call(pipeline->pool,
+                            &(forkfold_call_options){.function = wanted->function,
+                                                     .count = UINT64_MAX,
+                                                     .context = wanted->context,
+                                                     .context_bytes = wanted->context_bytes,
+                                                     .results_vary = 1,
+                                                     .chunk = 1,
+                                                     .timeout_ns = wanted->timeout_ns,
+                                                     .retries_plus_one = wanted->retries_plus_one,
+                                                     .deadline_ns = options->deadline_ns,
+                                                     .stop_on_failure = options->stop_on_failure,
+                                                     .buffer_items = pipeline->depth},
+                            FF_CALL_STAGE, &stage->call);
+    if (code < 0)
+        return code;
+    if (stage != pipeline->stages)
+        batches = (const struct ff_varying_result *)(const void *)stage[-1].call->owner->results;
+    stage->call->owner->arguments[0] = (struct ff_argument){.batches = batches};
+    stage->call->owner->argument_count = 1;
+    return 0;
+}
+
+static int open_all(forkfold_pipeline *pipeline)
+{
+    forkfold_pool *pool = pipeline->pool;
+    unsigned stage = 0;
+    int code;
+
+    pipeline->copies = calloc(pipeline->depth, sizeof(*pipeline->copies));
+    if (pipeline->copies == NULL)
+        return fail_for_memory(pool);
+    pipeline->input =
+        ff_arena_take(&pool->items.arrays, pipeline->depth * sizeof(*pipeline->input));
+    if (pipeline->input == NULL)
+        return ff_error_set(&pool->error, FORKFOLD_E_LIMIT,
+                            "the region has no room for a pipeline; make it less deep or raise the "
+                            "limit of address space (ulimit -v)");
+    do
+        code = open_stage(pipeline, &pipeline->stages[stage], &pipeline->options.stages[stage]);
+    while (code == 0 && ++stage < pipeline->options.stage_count);
+    return code == 0 ? feed(pipeline) : code;
+}
+
+int forkfold_pipeline_open(forkfold_pool *pool, const forkfold_pipeline_options *options,
+                           forkfold_pipeline **result)
+{
+    forkfold_pipeline *pipeline;
+    int code = check(pool, options);
+
+    if (code < 0)
+        return code;
+    pipeline = calloc(1, sizeof(*pipeline));
+    if (pipeline == NULL)
+        return fail_for_memory(pool);
+    pipeline->pool = pool;
+    pipeline->options = *options;
+    if (options->batch_items == 0)
+        pipeline->options.batch_items = BATCH_ITEMS;
+    pipeline->depth = depth_of(pool, options);
+    code = open_all(pipeline);
+    if (code < 0) {
+        struct ff_error why = pool->error;
+
+        forkfold_pipeline_close(pipeline);
+        pool->error = why;
+        return code;
+    }
+    *result = pipeline;
+    return 0;
+}
+
+/* What workers were reading goes when they have stopped. */
+static void give_input(forkfold_pipeline *pipeline)
+{
+    struct ff_arena *arena = &pipeline->pool->items.arrays;
+
+    for (uint64_t i = 0; pipeline->copies != NULL && i < pipeline->depth; i++)
+        ff_arena_give(arena, pipeline->copies[i].base, pipeline->copies[i].bytes);
+    ff_arena_give(arena, pipeline->input, pipeline->depth * sizeof(*pipeline->input));
+}
+
+void forkfold_pipeline_close(forkfold_pipeline *pipeline)
+{
+    if (pipeline == NULL)
+        return;
+    for (unsigned i = 0; i < pipeline->options.stage_count; i++) {
+        forkfold_call_close(pipeline->stages[i].call);
+        free(pipeline->stages[i].phases);
+    }
+    /* In a forked child there is nothing of it but the handle. */
+    if (ff_items_are_here(pipeline->pool)) {
+        ff_items_drain(pipeline->pool);
+        give_input(pipeline);
+    }
+    free(pipeline->copies);
+    free(pipeline);
+}
