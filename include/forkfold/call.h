@@ -101,6 +101,9 @@ typedef struct forkfold_call_options {
     int stop_on_failure;       /* the first failed item ends the call: FORKFOLD_E_STOPPED */
     uint64_t buffer_items; /* imap: so many results, at most, are not read yet; 0 = 4096, or as many
                                   as chunks for all workers need */
+    int measure; /* nonzero: forkfold_call_stats() tells how it went; costs some clock readings for
+                    each item and task */
+    int verbose; /* nonzero: likewise, and writes that to stderr when the call has ended */
     void (*on_done)(forkfold_call *call, void *user); /* all items are done, some may have failed */
     void (*on_error)(forkfold_call *call, int code, void *user); /* there is no result: code */
     void *user;
@@ -210,6 +213,40 @@ FORKFOLD_API const forkfold_item_failure *forkfold_call_failure(const forkfold_c
 
 /* The sentence behind the error that the call ended with; "" without one. */
 FORKFOLD_API const char *forkfold_call_message(const forkfold_call *call);
+
+/* ---- How it went --------------------------------------------------------- */
+
+/* Times in nanoseconds.  Of one worker's slot, or sums over all. */
+typedef struct forkfold_worker_stats {
+    uint64_t busy_ns;     /* on tasks of the call */
+    uint64_t function_ns; /* part of busy_ns: in the function */
+    uint64_t wait_ns;     /* between its first and its last task of the call, on none of them */
+    uint64_t idle_ns;     /* before the first and after the last */
+    uint64_t cpu_ns;      /* user and system time, on tasks of the call */
+    uint64_t tasks;
+    uint64_t items;
+    uint64_t result_bytes;
+} forkfold_worker_stats;
+
+typedef struct forkfold_call_statistics {
+    unsigned workers;
+    uint64_t wall_ns; /* from its begin to its end, or up to now */
+    forkfold_worker_stats all;
+    double items_per_second;
+    double utilisation;      /* cpu_ns as a share of workers * wall_ns */
+    double communication;    /* of busy_ns + wait_ns, what was not spent in the function */
+    uint64_t argument_bytes; /* copied into the region */
+    uint64_t retries;        /* in the pool, while the call was in progress */
+    uint64_t deaths;         /* likewise */
+} forkfold_call_statistics;
+
+/*
+ * Of a call that measures, in progress or not.  0 or FORKFOLD_E_INVALID, when it does not or there is
+ * no such worker.
+ */
+FORKFOLD_API int forkfold_call_stats(const forkfold_call *call, forkfold_call_statistics *stats);
+FORKFOLD_API int forkfold_call_worker_stats(const forkfold_call *call, unsigned worker,
+                                            forkfold_worker_stats *stats);
 
 /* ---- Event loops --------------------------------------------------------- */
 

@@ -10,4 +10,7 @@
 /* CLOCK_MONOTONIC, the same in every process of the machine; no system call. */
 uint64_t ff_clock_ns(void);
 
+/* User and system time of this thread; a system call. */
+uint64_t ff_clock_cpu_ns(void);
+
 #endif

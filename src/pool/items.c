@@ -256,6 +256,7 @@ void ff_items_settle_call(struct forkfold_call *call, enum ff_call_status status
 
     call->status = status;
     call->callback_due = true;
+    ff_items_note_end(call);
     if (call->options.timeout_ns != 0)
         ff_items_publish_shortest(pool);
     if (pool->items.has_event_loop)

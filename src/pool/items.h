@@ -58,6 +58,21 @@ struct ff_varying_result {
     size_t bytes;
 };
 
+/*
+ * What the worker in one slot has done for one call that measures.  Writer: that worker; the next one
+ * in the slot goes on from there.
+ */
+struct ff_item_stats {
+    _Alignas(64) ff_word64 busy_ns;
+    ff_word64 function_ns;
+    ff_word64 cpu_ns;
+    ff_word64 first_ns; /* when its first task began; 0 = none has */
+    ff_word64 last_ns;  /* when its last task ended */
+    ff_word64 tasks;
+    ff_word64 items;
+    ff_word64 result_bytes;
+};
+
 /* Writer: the driver, before the first item is posted; the last three words later, too. */
 struct ff_item_owner {
     forkfold_function *function;
@@ -74,9 +89,10 @@ struct ff_item_owner {
     unsigned output_count;
     size_t result_bytes; /* of each; results that vary have a struct ff_varying_result instead */
     bool results_vary;
-    char *results;        /* window of them, in the results area */
-    ff_item_word *states; /* likewise; writers: see above */
-    ff_word64 serial;     /* 0 while nobody owns anything here */
+    char *results;               /* window of them, in the results area */
+    ff_item_word *states;        /* likewise; writers: see above */
+    struct ff_item_stats *stats; /* of each slot, in the results area; NULL unless it measures */
+    ff_word64 serial;            /* 0 while nobody owns anything here */
     ff_word64 floor;
     ff_word64 cancelled; /* 1: what has not begun is dropped, what has is ended */
 };
@@ -97,14 +113,14 @@ enum ff_call_kind {
 
 enum ff_call_status { FF_CALL_RUNNING, FF_CALL_FINISHED, FF_CALL_ENDED };
 
-/* What a call holds of the heaps: arguments, their offsets, context, results, states. */
+/* What a call holds of the heaps: arguments, their offsets, context, results, states, stats. */
 struct ff_block {
     struct ff_arena *arena;
     void *base;
     size_t bytes;
 };
 
-enum { FF_BLOCKS_MAX = 2 * FORKFOLD_ARRAYS_MAX + 3 };
+enum { FF_BLOCKS_MAX = 2 * FORKFOLD_ARRAYS_MAX + 4 };
 
 /* The host's handle. */
 struct forkfold_call {
@@ -123,6 +139,11 @@ struct forkfold_call {
     bool has_current; /* of an imap: `current` has been read and may still be looked at */
     uint64_t current;
     uint64_t deadline_at_ns;
+    uint64_t begun_ns;
+    uint64_t ended_ns;       /* 0 while it is in progress */
+    uint64_t argument_bytes; /* copied */
+    uint64_t retries;        /* of the engine's call, when this one began; then in between */
+    uint64_t deaths;         /* likewise */
     enum ff_call_status status;
     int code; /* of FF_CALL_ENDED */
     char message[sizeof(((struct ff_error *)NULL)->message)];
@@ -237,6 +258,12 @@ int ff_items_outcome(struct forkfold_call *call);
  * the pool says of its last error stays.
  */
 void ff_items_call_back_within(struct forkfold_call *call);
+
+/* items_stats.c */
+
+/* Around the life of a call: what is counted anyway, and what it measures. */
+void ff_items_note_begin(struct forkfold_call *call);
+void ff_items_note_end(struct forkfold_call *call);
 
 /* items_result.c */
 

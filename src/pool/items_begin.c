@@ -103,6 +103,7 @@ static const void *copy_in(struct forkfold_call *call, const void *data, size_t 
 
     if (copy != NULL && bytes > 0)
         memcpy(copy, data, bytes);
+    call->argument_bytes += bytes;
     return copy;
 }
 
@@ -164,6 +165,19 @@ static int give_results(struct forkfold_call *call)
     return owner->results != NULL ? 0 : call->pool->error.code;
 }
 
+static int give_stats(struct forkfold_call *call)
+{
+    size_t bytes = call->pool->layout.workers * sizeof(struct ff_item_stats);
+
+    if (call->options.measure == 0 && call->options.verbose == 0)
+        return 0;
+    call->owner->stats = take_block(call, &call->pool->items.results, bytes);
+    if (call->owner->stats == NULL)
+        return call->pool->error.code;
+    memset(call->owner->stats, 0, bytes);
+    return 0;
+}
+
 static void give_outputs(struct forkfold_call *call)
 {
     struct ff_item_owner *owner = call->owner;
@@ -178,6 +192,8 @@ static int give_everything(struct forkfold_call *call)
     int code = give_results(call);
 
     give_outputs(call);
+    if (code == 0)
+        code = give_stats(call);
     if (code == 0 && options->context_bytes > 0) {
         call->owner->context = copy_in(call, options->context, options->context_bytes);
         code = call->owner->context != NULL ? 0 : call->pool->error.code;
@@ -246,6 +262,21 @@ static int fill_owner(struct forkfold_call *call)
     return code;
 }
 
+static void copy_to_slot(struct forkfold_call *call, uint64_t index, uint64_t slot)
+{
+    const struct ff_item_owner *owner = call->owner;
+
+    for (unsigned a = 0; a < owner->argument_count; a++) {
+        size_t bytes = owner->arguments[a].item_bytes;
+
+        if (!owner->arguments[a].by_slot)
+            continue;
+        memcpy((char *)owner->arguments[a].data + slot * bytes,
+               (const char *)call->options.arrays[a].data + index * bytes, bytes);
+        call->argument_bytes += bytes;
+    }
+}
+
 int ff_items_refill(struct forkfold_call *call)
 {
     struct ff_item_owner *owner = call->owner;
@@ -262,12 +293,7 @@ int ff_items_refill(struct forkfold_call *call)
     for (uint64_t i = first; i < end; i++) {
         uint64_t slot = i % owner->window;
 
-        for (unsigned a = 0; a < owner->argument_count; a++)
-            if (owner->arguments[a].by_slot)
-                memcpy((char *)owner->arguments[a].data + slot * owner->arguments[a].item_bytes,
-                       (const char *)call->options.arrays[a].data +
-                           i * owner->arguments[a].item_bytes,
-                       owner->arguments[a].item_bytes);
+        copy_to_slot(call, i, slot);
         /* The floor has passed the item that had the slot: see ff_item_is_done. */
         atomic_store_explicit(&owner->states[slot], FF_ITEM_PENDING, memory_order_release);
     }
@@ -280,6 +306,7 @@ static int start(struct forkfold_call *call)
     int code;
 
     call->engine_call = call->pool->sequence;
+    ff_items_note_begin(call);
     if (options->deadline_ns != 0)
         call->deadline_at_ns = ff_call_clock_ns(call->pool) + options->deadline_ns;
     if (options->count == 0) {

@@ -9,6 +9,7 @@
 
 #include <forkfold/error.h>
 
+#include "platform/clock.h"
 #include "platform/kill_point.h"
 #include "platform/map.h"
 #include "pool/items.h"
@@ -29,6 +30,9 @@ struct items_state {
     uint64_t index;
     uint64_t blamed;                           /* how often deaths were blamed on it before */
     bool has_note;                             /* of the item, not yet published */
+    uint64_t last_index;                       /* of the task; this and these only if it measures */
+    uint64_t measured_ns;                      /* up to when it is counted as busy */
+    uint64_t cpu_ns;                           /* used when the task began */
     struct ff_area open[FORKFOLD_OUTPUTS_MAX]; /* shared arrays that can be written now */
     unsigned open_count;
 };
@@ -288,6 +292,52 @@ static void return_batches(struct ff_worker *worker)
         ff_queues_return(ff_worker_layout(worker), holds);
 }
 
+static struct ff_item_stats *stats_of(const struct items_state *state)
+{
+    return &state->owner->stats[ff_worker_slot(state->worker)];
+}
+
+static void count(ff_word64 *total, uint64_t amount)
+{
+    ff_own_set(total, ff_peer_get(total) + amount);
+}
+
+/*
+ * All that is measured of an item is written before its state: the driver may read it when it has
+ * seen the last one.
+ */
+static void measure_item(struct items_state *state, uint64_t begun)
+{
+    const struct ff_item_owner *owner = state->owner;
+    struct ff_item_stats *stats = stats_of(state);
+    uint64_t now = ff_clock_ns();
+
+    count(&stats->function_ns, now - begun);
+    count(&stats->busy_ns, now - state->measured_ns);
+    count(&stats->items, 1);
+    count(&stats->result_bytes, owner->results_vary ? state->varying.bytes : owner->result_bytes);
+    if (state->index == state->last_index) {
+        count(&stats->cpu_ns, ff_clock_cpu_ns() - state->cpu_ns);
+        count(&stats->tasks, 1);
+    }
+    state->measured_ns = now;
+    ff_own_set(&stats->last_ns, now);
+}
+
+static int call_function(struct running_item *running)
+{
+    const struct ff_item_owner *owner = running->state->owner;
+    uint64_t begun;
+    int code;
+
+    if (owner->stats == NULL)
+        return owner->function(&running->item);
+    begun = ff_clock_ns();
+    code = owner->function(&running->item);
+    measure_item(running->state, begun);
+    return code;
+}
+
 static void run_function(struct running_item *running, uint64_t slot)
 {
     struct items_state *state = running->state;
@@ -301,7 +351,7 @@ static void run_function(struct running_item *running, uint64_t slot)
     state->index = running->item.index;
     state->has_note = false;
     state->varying = (struct ff_varying_result){0};
-    code = owner->function(&running->item);
+    code = call_function(running);
     return_batches(state->worker);
     if (code != 0)
         refuse(state, slot, code);
@@ -344,25 +394,16 @@ static int go_on_to(struct items_state *state, const struct ff_task *task)
     return change_outputs(state, state->owner);
 }
 
-static int items_run_task(void *pointer, const struct ff_task *task)
+static void run_items(struct items_state *state, const struct ff_task *task)
 {
-    struct items_state *state = pointer;
     const struct ff_item_owner *owner = task->owner;
     struct running_item running = {.item = {.index = task->index,
                                             .array_count = owner->argument_count,
                                             .context = owner->context,
                                             .context_bytes = owner->context_bytes},
                                    .state = state};
-    uint64_t slot;
-    int code;
+    uint64_t slot = task->index % owner->window;
 
-    /* Nobody waits for what belongs to a call that is gone. */
-    if (ff_observe(&owner->serial) != task->serial)
-        return 0;
-    code = go_on_to(state, task);
-    if (code < 0)
-        return code;
-    slot = task->index % owner->window;
     state->blamed = task->blamed;
     for (uint64_t i = 0; i < task->count; i++) {
         ff_worker_enter_item(state->worker, task->first + i);
@@ -378,6 +419,34 @@ static int items_run_task(void *pointer, const struct ff_task *task)
         running.item.index++;
         slot = slot + 1 < owner->window ? slot + 1 : 0;
     }
+}
+
+static void begin_measuring(struct items_state *state, const struct ff_task *task)
+{
+    struct ff_item_stats *stats = stats_of(state);
+
+    state->last_index = task->index + task->count - 1;
+    state->measured_ns = ff_clock_ns();
+    state->cpu_ns = ff_clock_cpu_ns();
+    if (ff_peer_get(&stats->first_ns) == 0)
+        ff_own_set(&stats->first_ns, state->measured_ns);
+}
+
+static int items_run_task(void *pointer, const struct ff_task *task)
+{
+    struct items_state *state = pointer;
+    const struct ff_item_owner *owner = task->owner;
+    int code;
+
+    /* Nobody waits for what belongs to a call that is gone. */
+    if (ff_observe(&owner->serial) != task->serial)
+        return 0;
+    code = go_on_to(state, task);
+    if (code < 0)
+        return code;
+    if (owner->stats != NULL)
+        begin_measuring(state, task);
+    run_items(state, task);
     return 0;
 }
 
