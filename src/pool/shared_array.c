@@ -92,8 +92,8 @@ void forkfold_shared_close(forkfold_shared *shared)
 {
     if (shared == NULL)
         return;
-    /* In a forked child there is only the handle. */
-    if (ff_call_check_process(shared->pool) == 0)
+    /* In a forked child there is only the handle.  The pool's message may still be wanted. */
+    if (ff_items_are_here(shared->pool))
         ff_arena_give(&shared->pool->items.shared, shared->area.base, shared->area.bytes);
     free(shared);
 }

@@ -135,6 +135,20 @@ static void bad_arrays_are_refused(void **state)
     forkfold_pool_close(pool);
 }
 
+/* A function that fails closes what it had opened, and its caller asks why. */
+static void closing_leaves_the_message_of_the_pool(void **state)
+{
+    forkfold_pool *pool = open_pool(1);
+    forkfold_shared *shared = NULL;
+
+    (void)state;
+    assert_int_equal(forkfold_shared_open(pool, FORKFOLD_F64, 1, &shared), 0);
+    assert_int_equal(forkfold_map(pool, NULL, NULL), FORKFOLD_E_INVALID);
+    forkfold_shared_close(shared);
+    assert_string_equal(forkfold_pool_message(pool), "a call needs options");
+    forkfold_pool_close(pool);
+}
+
 /* ---- In calls ------------------------------------------------------------ */
 
 /* The result is where the argument lies, the context where the array to be written does. */
@@ -242,6 +256,7 @@ int main(void)
         cmocka_unit_test(full_arena_refuses),
         WITH_SCRIPT(new_arrays_are_zero),
         WITH_SCRIPT(bad_arrays_are_refused),
+        WITH_SCRIPT(closing_leaves_the_message_of_the_pool),
         WITH_SCRIPT(arrays_are_read_and_written_in_place),
         WITH_SCRIPT(only_outputs_can_be_written),
         WITH_SCRIPT(outputs_of_other_pools_are_refused),
