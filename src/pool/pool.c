@@ -12,6 +12,7 @@
 #include "platform/clock.h"
 #include "platform/event.h"
 #include "platform/kill_point.h"
+#include "platform/math_threads.h"
 #include "platform/process.h"
 #include "pool/call.h"
 #include "pool/pool_tags.h"
@@ -141,17 +142,26 @@ static int open_events(forkfold_pool *pool, struct handover *handover, struct ff
 static int fork_supervisor(forkfold_pool *pool, const struct handover *handover, int keep_fd,
                            struct ff_error *error)
 {
+    struct ff_math_threads held;
+    int code = 0;
+
     fflush(NULL); /* what the host has buffered is its own to write, once */
     FF_KILL_POINT("driver.open.fork");
+    ff_math_threads_hold(&held);
     pool->supervisor = fork();
     if (pool->supervisor < 0)
-        return system_error(error, "fork the supervisor", "fork");
-    if (pool->supervisor == 0)
+        code = system_error(error, "fork the supervisor", "fork");
+    if (pool->supervisor == 0) {
+        ff_math_threads_name_one();
         ff_supervisor_main(&(struct ff_supervisor_options){.layout = &pool->layout,
                                                            .lifeline = handover->lifeline[0],
                                                            .driver_pidfd = handover->driver_pidfd,
                                                            .channel = handover->channel,
                                                            .keep_fd = keep_fd});
+    }
+    ff_math_threads_release(&held);
+    if (code < 0)
+        return code;
     FF_KILL_POINT("driver.open.forked");
     /* Whatever this process forks from now on, another pool's workers too, cannot touch it (I5). */
     ff_region_keep_from_children(&pool->layout.region);
