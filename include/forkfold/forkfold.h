@@ -6,6 +6,7 @@
 #include <forkfold/call.h>
 #include <forkfold/error.h>
 #include <forkfold/failure.h>
+#include <forkfold/matrices.h>
 #include <forkfold/numbers.h>
 #include <forkfold/pipeline.h>
 #include <forkfold/pool.h>

@@ -61,6 +61,8 @@ const char *forkfold_strerror(int code)
         return "the queue has ended";
     case FORKFOLD_E_STALLED:
         return "nothing is in progress that could help";
+    case FORKFOLD_E_UNSUPPORTED:
+        return "not supported here";
     case FORKFOLD_E_INITIALIZER:
         return "initializer failed";
     case FORKFOLD_E_SPILL:

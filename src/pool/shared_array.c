@@ -121,3 +121,16 @@ bool ff_is_shared(const forkfold_pool *pool, const void *data, uint64_t bytes)
     return (uintptr_t)data >= (uintptr_t)area->base && start <= area->bytes &&
            bytes <= area->bytes - start;
 }
+
+forkfold_shared ff_shared_pages(forkfold_pool *pool, const void *data, uint64_t bytes)
+{
+    uint64_t page = ff_page_bytes();
+    char *base = pool->layout.shared.base;
+    uint64_t first = (uint64_t)((const char *)data - base) & ~(page - 1);
+    uint64_t end = ((uint64_t)((const char *)data - base) + bytes + page - 1) & ~(page - 1);
+
+    return (forkfold_shared){.pool = pool,
+                             .type = FORKFOLD_RAW,
+                             .count = end - first,
+                             .area = {.base = base + first, .bytes = end - first}};
+}

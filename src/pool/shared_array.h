@@ -20,4 +20,10 @@ struct forkfold_shared {
 /* Whether so many bytes lie within shared arrays of the pool, where workers see what is written. */
 bool ff_is_shared(const forkfold_pool *pool, const void *data, uint64_t bytes);
 
+/*
+ * The pages of shared arrays with so many bytes, which lie there, as an output of a call: for jobs
+ * that are given addresses.  The caller closes nothing.
+ */
+forkfold_shared ff_shared_pages(forkfold_pool *pool, const void *data, uint64_t bytes);
+
 #endif
