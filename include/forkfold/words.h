@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Word counts over files.
+ * Word counts over files, and of texts in memory.
  *
  * A word is defined by the rule, not by the locale:
  *   letters  split at Unicode white space; of each token keep the letters
@@ -101,6 +101,17 @@ typedef struct forkfold_words_totals {
  */
 FORKFOLD_API int forkfold_count_words(forkfold_pool *pool, const forkfold_words_options *options,
                                       forkfold_words **words, forkfold_progress *progress);
+
+/*
+ * Counts the words of one text in memory, UTF-8, which need not end with a NUL: the result is that of
+ * a file with these bytes, also if they are not valid, and the path of its failure is "text".  Where
+ * it lies in a shared array the workers read it there, in pieces; elsewhere it is copied once, and
+ * may be changed as soon as this returns.  text may be NULL if there are no bytes; options may be
+ * NULL, and say nothing of paths, names and stdin.  split_bytes 0 means pieces of 64 KiB to 2 MiB.
+ * Errors: as of forkfold_count_words and forkfold_shared_open.
+ */
+FORKFOLD_API int forkfold_count_text(forkfold_pool *pool, const void *text, size_t bytes,
+                                     const forkfold_words_options *options, forkfold_words **words);
 
 FORKFOLD_API void forkfold_words_close(forkfold_words *words); /* NULL is allowed */
 

@@ -261,7 +261,9 @@ static int count(struct ff_counting *counting)
     int code;
 
     begin_count(counting);
-    code = find_all(counting);
+    code = counting->text == NULL
+               ? find_all(counting)
+               : ff_words_input_add_text(&counting->input, counting->pool, counting->text_bytes);
     counting->discovering = false;
     counting->undecided = counting->input.split_files;
     if (code == 0) {
@@ -322,6 +324,7 @@ static int open_counting(struct ff_counting *counting)
     counting->input.context->stdin_fd = options->stdin_fd;
     counting->input.context->scan = ff_scan_variant_named(options->cpu);
     counting->input.context->table_bytes = table_bytes(counting);
+    counting->input.context->text = counting->text;
     counting->input.context->fingerprint = fingerprint_of(options);
     counting->input.context->split_bytes =
         options->split_bytes > 0 ? options->split_bytes : SPLIT_BYTES_DEFAULT;
@@ -333,36 +336,44 @@ static int open_counting(struct ff_counting *counting)
     return 0;
 }
 
-int forkfold_count_words(forkfold_pool *pool, const forkfold_words_options *options,
-                         forkfold_words **words, forkfold_progress *progress)
+int ff_words_count(struct ff_counting *counting, forkfold_words **words,
+                   forkfold_progress *progress)
 {
-    struct ff_counting counting = {.pool = pool, .options = options};
+    forkfold_pool *pool = counting->pool;
     int code = ff_call_check(pool);
 
     if (code == 0)
         code = ff_items_yield(pool);
 
     if (code == 0)
-        code = check_options(pool, options);
+        code = check_options(pool, counting->options);
     if (code == 0)
-        code = open_counting(&counting);
+        code = open_counting(counting);
     if (code == 0) {
-        code = count(&counting);
+        code = count(counting);
         if (code == 0)
-            code = ff_words_finish(&counting);
+            code = ff_words_finish(counting);
         if (progress != NULL)
-            *progress = progress_of(&counting);
+            *progress = progress_of(counting);
         if (code < 0)
             ff_call_abort(pool);
     }
-    ff_discover_close(counting.discover);
-    free(counting.seals);
-    free(counting.seals_seen);
+    ff_discover_close(counting->discover);
+    free(counting->seals);
+    free(counting->seals_seen);
     if (code < 0) {
-        forkfold_words_close(counting.words);
+        forkfold_words_close(counting->words);
         return code;
     }
     pool->has_result = true;
-    *words = counting.words;
+    *words = counting->words;
     return 0;
+}
+
+int forkfold_count_words(forkfold_pool *pool, const forkfold_words_options *options,
+                         forkfold_words **words, forkfold_progress *progress)
+{
+    struct ff_counting counting = {.pool = pool, .options = options};
+
+    return ff_words_count(&counting, words, progress);
 }

@@ -11,6 +11,8 @@
 struct ff_counting {
     forkfold_pool *pool;
     const forkfold_words_options *options;
+    const unsigned char *text; /* in a shared array, instead of files; or NULL */
+    uint64_t text_bytes;
     struct ff_discover *discover;
     struct ff_words_input input;
     struct forkfold_words *words;
@@ -24,6 +26,13 @@ struct ff_counting {
     uint64_t *seals_seen;          /* the `sealed` word of each slot at the last look */
     struct ff_call_counts counted; /* once the count has finished */
 };
+
+/*
+ * words.c: counts what options and text say, of which nothing has been checked.  As
+ * forkfold_count_words.
+ */
+int ff_words_count(struct ff_counting *counting, forkfold_words **words,
+                   forkfold_progress *progress);
 
 /* words.c: what the options, or their defaults, say. */
 unsigned ff_words_attempts(const forkfold_words_options *options);

@@ -8,6 +8,9 @@ enum { BATCH_FILES = 64, BATCH_BYTES = 256 * 1024 };
 
 enum { PIECES_PER_WORKER = 32, PIECE_BYTES_MIN = 1 << 20, PIECE_BYTES_MAX = 2 << 20 };
 
+/* Of a text in memory, which need not be opened: enough to be worth waking a worker. */
+enum { TEXT_PIECE_BYTES_MIN = 64 << 10 };
+
 void ff_words_input_open(struct ff_words_input *input, const struct ff_area *area)
 {
     size_t half = area->bytes / 2 & ~(size_t)63;
@@ -78,14 +81,14 @@ void *ff_words_input_reserve(struct ff_words_input *input, forkfold_pool *pool, 
  * about the same time, and so long that opening and finding the edges does not show.
  */
 static uint64_t piece_bytes(const struct ff_words_input *input, const forkfold_pool *pool,
-                            uint64_t file_bytes)
+                            uint64_t file_bytes, uint64_t least)
 {
     uint64_t wanted = file_bytes / ((uint64_t)pool->layout.workers * PIECES_PER_WORKER);
 
     if (!input->context->cuts_finely)
         return input->context->split_bytes;
-    if (wanted < PIECE_BYTES_MIN)
-        return PIECE_BYTES_MIN;
+    if (wanted < least)
+        return least;
     return wanted < PIECE_BYTES_MAX ? wanted : PIECE_BYTES_MAX;
 }
 
@@ -152,7 +155,7 @@ static int add_whole_file(struct ff_words_input *input, forkfold_pool *pool,
 int ff_words_input_add(struct ff_words_input *input, forkfold_pool *pool,
                        const struct ff_found *found)
 {
-    uint64_t length = piece_bytes(input, pool, found->size);
+    uint64_t length = piece_bytes(input, pool, found->size, PIECE_BYTES_MIN);
     uint64_t pieces = pieces_of(input, found, length);
     struct ff_input file = {.path_bytes = (uint32_t)found->path_bytes,
                             .kind = found->kind == FF_FOUND_STDIN ? FF_INPUT_STDIN : FF_INPUT_FILE,
@@ -172,4 +175,27 @@ int ff_words_input_add(struct ff_words_input *input, forkfold_pool *pool,
     input->files++;
     input->bytes += found->size;
     return pieces > 1 ? add_split_file(input, pool, &file) : add_whole_file(input, pool, &file);
+}
+
+int ff_words_input_add_text(struct ff_words_input *input, forkfold_pool *pool, uint64_t bytes)
+{
+    static const struct ff_found named = {.path = "text", .path_bytes = sizeof("text") - 1};
+    uint64_t length = piece_bytes(input, pool, bytes, TEXT_PIECE_BYTES_MIN);
+    struct ff_input text = {.path_bytes = (uint32_t)named.path_bytes,
+                            .kind = FF_INPUT_TEXT,
+                            .pieces = bytes > length ? (bytes - 1) / length + 1 : 1,
+                            .length = length,
+                            .stamp = {.size = bytes}};
+    int code;
+
+    if (text.pieces > input->capacity)
+        return fail_full(input, pool);
+    text.path = ff_words_input_keep_path(input, pool, &named);
+    if (text.path == NULL)
+        return pool->error.code;
+    input->files = 1;
+    input->bytes = bytes;
+    code =
+        text.pieces > 1 ? add_split_file(input, pool, &text) : add_whole_file(input, pool, &text);
+    return code < 0 ? code : ff_words_input_flush(input, pool);
 }

@@ -16,7 +16,7 @@
 #include "jobs/word_kernel.h"
 #include "pool/call.h"
 
-enum ff_input_kind { FF_INPUT_FILE, FF_INPUT_STDIN };
+enum ff_input_kind { FF_INPUT_FILE, FF_INPUT_STDIN, FF_INPUT_TEXT };
 
 /* What became of a split file, for the workers that hold uncommitted counts of it. */
 enum ff_group_state { FF_GROUP_OPEN, FF_GROUP_GOOD, FF_GROUP_BAD };
@@ -44,6 +44,7 @@ struct ff_words_context {
     bool cuts_finely;                   /* their pieces may be shorter */
     uint64_t table_bytes;               /* what the tables of one worker may take */
     uint64_t fingerprint;               /* of what is counted: the mark of its partials */
+    const unsigned char *text;          /* what FF_INPUT_TEXT is, in a shared array, or NULL */
     struct ff_input *inputs;
 };
 
@@ -71,6 +72,9 @@ void ff_words_input_open(struct ff_words_input *input, const struct ff_area *are
  */
 int ff_words_input_add(struct ff_words_input *input, forkfold_pool *pool,
                        const struct ff_found *found);
+
+/* Adds the context's text, likewise, and posts all of it. */
+int ff_words_input_add_text(struct ff_words_input *input, forkfold_pool *pool, uint64_t bytes);
 
 /* Keeps the path of something that is no input; NULL with the pool's error when there is no room. */
 const char *ff_words_input_keep_path(struct ff_words_input *input, forkfold_pool *pool,

@@ -40,6 +40,7 @@ struct words_state {
     size_t open_capacity;
     size_t open_limit;
     struct ff_read_folder folder;
+    const struct ff_input *text; /* that is being counted, if it lies in memory */
     unsigned char *block;
     size_t block_bytes;
 };
@@ -220,22 +221,23 @@ static int fail_counting(struct ff_item_failure *failure, int code)
 }
 
 /* A whole text in memory.  It is validated first, so that a bad one leaves the table alone. */
-static int count_text(struct words_state *state, size_t bytes, struct ff_item_failure *failure)
+static int count_text(struct words_state *state, const unsigned char *text, size_t bytes,
+                      struct ff_item_failure *failure)
 {
     struct ff_utf8_error bad;
     size_t consumed;
     int code;
 
-    bool is_valid = state->kernel.variant->is_utf8(state->block, bytes);
+    bool is_valid = state->kernel.variant->is_utf8(text, bytes);
 
     if (!is_valid && state->context->invalid == FORKFOLD_INVALID_FAIL) {
-        (void)ff_utf8_validate(state->block, bytes, &bad);
+        (void)ff_utf8_validate(text, bytes, &bad);
         return fail_decoding(failure, bad.offset, bad.kind);
     }
     ff_word_kernel_start(&state->kernel, false);
     state->kernel.is_validated = is_valid;
-    code = ff_word_kernel_feed(&state->kernel, &state->whole.counts, state->block, bytes, true,
-                               &consumed, &bad);
+    code = ff_word_kernel_feed(&state->kernel, &state->whole.counts, text, bytes, true, &consumed,
+                               &bad);
     if (code == 0)
         code = ff_word_kernel_end(&state->kernel, &state->whole.counts);
     state->kernel.is_validated = false;
@@ -314,7 +316,7 @@ static int count_file_of_size(struct words_state *state, int fd, size_t size,
         return FF_ITEM_FAILED;
     }
     ff_worker_count_bytes(state->worker, size);
-    return count_text(state, size, failure);
+    return count_text(state, state->block, size, failure);
 }
 
 /* A file that is not as it was found: it may have changed, or it does not know its size. */
@@ -351,7 +353,7 @@ static int count_open_file(struct words_state *state, int fd, const struct ff_in
         return count_other_file(state, fd, failure);
     FF_FAULT(state->worker, "middle");
     ff_worker_count_bytes(state->worker, size);
-    return count_text(state, size, failure);
+    return count_text(state, state->block, size, failure);
 }
 
 static int count_file(struct words_state *state, const struct ff_input *input,
@@ -367,7 +369,28 @@ static int count_file(struct words_state *state, const struct ff_input *input,
     return status;
 }
 
-/* ---- Pieces of big files ------------------------------------------------- */
+/* ---- Pieces of big files, and of texts in memory -------------------------- */
+
+static int64_t read_at(const struct words_state *state, int fd, void *buffer, size_t count,
+                       uint64_t offset, struct ff_item_failure *failure)
+{
+    uint64_t left;
+
+    if (state->text == NULL)
+        return ff_read_at(fd, buffer, count, offset, failure);
+    left = state->text->stamp.size - offset;
+    if (count > left)
+        count = (size_t)left;
+    memcpy(buffer, state->context->text + offset, count);
+    return (int64_t)count;
+}
+
+/* Every piece must see the same file. */
+static bool is_unchanged(const struct words_state *state, int fd, const struct ff_input *input,
+                         struct ff_item_failure *failure)
+{
+    return state->text != NULL || ff_read_verify(fd, &input->stamp, failure);
+}
 
 /*
  * Where a piece really starts or ends: at the first boundary of a character at
@@ -375,13 +398,13 @@ static int count_file(struct words_state *state, const struct ff_input *input,
  * computes the same from the same bytes.  *inside: the edge lies within a token, which belongs to
  * the piece that the token starts in.
  */
-static bool find_edge(int fd, uint64_t position, uint64_t size, uint64_t *edge, bool *inside,
-                      struct ff_item_failure *failure)
+static bool find_edge(const struct words_state *state, int fd, uint64_t position, uint64_t size,
+                      uint64_t *edge, bool *inside, struct ff_item_failure *failure)
 {
     unsigned char around[EDGE_BEFORE + EDGE_AFTER];
     uint64_t from = position > EDGE_BEFORE ? position - EDGE_BEFORE : 0;
     uint64_t to = position + EDGE_AFTER < size ? position + EDGE_AFTER : size;
-    int64_t got = ff_read_at(fd, around, (size_t)(to - from), from, failure);
+    int64_t got = read_at(state, fd, around, (size_t)(to - from), from, failure);
 
     if (got < 0)
         return false;
@@ -404,11 +427,11 @@ static bool find_edge(int fd, uint64_t position, uint64_t size, uint64_t *edge, 
 }
 
 /* What is ill-formed at the very end of a piece may only look cut off: ask the bytes behind. */
-static int fail_piece(int fd, uint64_t offset, struct ff_utf8_error bad,
-                      struct ff_item_failure *failure)
+static int fail_piece(const struct words_state *state, int fd, uint64_t offset,
+                      struct ff_utf8_error bad, struct ff_item_failure *failure)
 {
     unsigned char bytes[EDGE_AFTER];
-    int64_t got = ff_read_at(fd, bytes, sizeof(bytes), offset + bad.offset, failure);
+    int64_t got = read_at(state, fd, bytes, sizeof(bytes), offset + bad.offset, failure);
 
     if (got < 0)
         return FF_ITEM_FAILED;
@@ -418,11 +441,16 @@ static int fail_piece(int fd, uint64_t offset, struct ff_utf8_error bad,
 }
 
 static int read_block(struct words_state *state, int fd, uint64_t offset, uint64_t end,
-                      size_t *bytes, struct ff_item_failure *failure)
+                      const unsigned char **block, size_t *bytes, struct ff_item_failure *failure)
 {
     size_t wanted = end - offset < BLOCK_BYTES ? (size_t)(end - offset) : BLOCK_BYTES;
-    int64_t got = ff_read_at(fd, state->block, wanted, offset, failure);
+    int64_t got = (int64_t)wanted;
 
+    *block = state->block;
+    if (state->text != NULL)
+        *block = state->context->text + offset;
+    else
+        got = ff_read_at(fd, state->block, wanted, offset, failure);
     if (got < 0)
         return FF_ITEM_FAILED;
     if ((size_t)got < wanted) {
@@ -440,17 +468,18 @@ static int feed_piece(struct words_state *state, struct ff_table *counts, int fd
 {
     while (start < end) {
         struct ff_utf8_error bad;
+        const unsigned char *block;
         size_t bytes;
         size_t consumed;
-        int code = read_block(state, fd, start, end, &bytes, failure);
+        int code = read_block(state, fd, start, end, &block, &bytes, failure);
 
         if (code != FF_ITEM_DONE)
             return code;
         FF_FAULT(state->worker, "middle");
-        code = ff_word_kernel_feed(&state->kernel, counts, state->block, bytes,
-                                   start + bytes == end, &consumed, &bad);
+        code = ff_word_kernel_feed(&state->kernel, counts, block, bytes, start + bytes == end,
+                                   &consumed, &bad);
         if (code == FF_WORDS_ILL_FORMED)
-            return fail_piece(fd, start, bad, failure);
+            return fail_piece(state, fd, start, bad, failure);
         if (code < 0)
             return fail_counting(failure, code);
         start += consumed;
@@ -465,14 +494,15 @@ static int finish_token(struct words_state *state, struct ff_table *counts, int 
     bool ended = !state->kernel.in_token || state->kernel.skipping;
 
     while (!ended && start < size) {
+        const unsigned char *block;
         size_t bytes;
         size_t consumed;
-        int code = read_block(state, fd, start, size, &bytes, failure);
+        int code = read_block(state, fd, start, size, &block, &bytes, failure);
 
         if (code != FF_ITEM_DONE)
             return code;
-        code = ff_word_kernel_finish(&state->kernel, counts, state->block, bytes,
-                                     start + bytes == size, &consumed, &ended);
+        code = ff_word_kernel_finish(&state->kernel, counts, block, bytes, start + bytes == size,
+                                     &consumed, &ended);
         if (code < 0)
             return fail_counting(failure, code);
         start += consumed;
@@ -495,16 +525,15 @@ static int count_open_piece(struct words_state *state, const struct ff_input *in
 
     if (tally == NULL)
         return FORKFOLD_E_MEMORY;
-    if (!ff_read_verify(fd, &input->stamp, failure) ||
-        !find_edge(fd, input->offset, size, &start, &inside, failure) ||
-        !find_edge(fd, input->offset + input->length, size, &end, &ignored, failure))
+    if (!is_unchanged(state, fd, input, failure) ||
+        !find_edge(state, fd, input->offset, size, &start, &inside, failure) ||
+        !find_edge(state, fd, input->offset + input->length, size, &end, &ignored, failure))
         return FF_ITEM_FAILED;
     ff_word_kernel_start(&state->kernel, inside);
     status = feed_piece(state, &tally->counts, fd, start, end, failure);
     if (status == FF_ITEM_DONE)
         status = finish_token(state, &tally->counts, fd, end, size, failure);
-    /* Every piece must have seen the same file. */
-    if (status == FF_ITEM_DONE && !ff_read_verify(fd, &input->stamp, failure))
+    if (status == FF_ITEM_DONE && !is_unchanged(state, fd, input, failure))
         status = FF_ITEM_FAILED;
     ff_worker_count_bytes(state->worker, input->length);
     return status;
@@ -513,7 +542,8 @@ static int count_open_piece(struct words_state *state, const struct ff_input *in
 static int count_piece(struct words_state *state, const struct ff_input *input,
                        struct ff_item_failure *failure)
 {
-    int status = ensure_block(state, BLOCK_BYTES);
+    int status = state->text == NULL ? ensure_block(state, BLOCK_BYTES) : 0;
+    int fd = -1;
 
     if (status < 0)
         return status;
@@ -521,12 +551,14 @@ static int count_piece(struct words_state *state, const struct ff_input *input,
         ff_failure_set(failure, FORKFOLD_REASON_SIGNAL, 0, -1, "another piece of it was given up");
         return FF_ITEM_FAILED;
     }
-    int fd = ff_read_open(&state->folder, input->path, failure);
-
-    if (fd < 0)
-        return FF_ITEM_FAILED;
+    if (state->text == NULL) {
+        fd = ff_read_open(&state->folder, input->path, failure);
+        if (fd < 0)
+            return FF_ITEM_FAILED;
+    }
     status = count_open_piece(state, input, fd, failure);
-    close(fd);
+    if (fd >= 0)
+        close(fd);
     if (status == FF_ITEM_DONE && state->open_count >= state->open_limit)
         return FF_ITEM_SEAL_NOW;
     return status;
@@ -542,6 +574,7 @@ static int words_run(void *pointer, uint64_t item, struct ff_item_failure *failu
 
     FF_FAULT_ITEM(input->path);
     FF_FAULT(state->worker, "begin");
+    state->text = input->kind == FF_INPUT_TEXT ? input : NULL;
     if (input->kind == FF_INPUT_STDIN) {
         ff_worker_mark_consumed(state->worker, item);
         status = count_stream(state, state->context->stdin_fd, failure);
@@ -550,6 +583,9 @@ static int words_run(void *pointer, uint64_t item, struct ff_item_failure *failu
             status |= FF_ITEM_SEAL_NOW;
     } else if (input->pieces > 1) {
         status = count_piece(state, input, failure);
+    } else if (state->text != NULL) {
+        ff_worker_count_bytes(state->worker, input->length);
+        status = count_text(state, state->context->text, (size_t)input->length, failure);
     } else {
         status = count_file(state, input, failure);
     }
