@@ -4,6 +4,7 @@
 #define FORKFOLD_FORKFOLD_H
 
 #include <forkfold/call.h>
+#include <forkfold/curve.h>
 #include <forkfold/error.h>
 #include <forkfold/failure.h>
 #include <forkfold/matrices.h>
