@@ -120,7 +120,7 @@ def command_line(plan, row):
 
 def place(plan, side):
     """The folder of a side's texts."""
-    if plan.own:
+    if plan.own or not side.place:
         return plan.own
     name, _, part = side.place.partition("/")
     return str(plan.texts.get(name) / part) if part else str(plan.texts.get(name))
@@ -198,6 +198,18 @@ def check(plan, commands, report):
     return wrong
 
 
+def take_calls(plan, commands, ready, group):
+    """The same for calls that the programs time themselves."""
+    called = {side: command for side, command in commands.items()
+              if any(row.quantity == "call" and side in (row.ours, row.theirs) for row in ready)}
+    times, digests, failed = measure.interleave_calls(
+        called, plan.rounds, lambda done: data.say(f"{group}: round {done} of {plan.rounds}"))
+    for row in ready:
+        if row.quantity == "call" and digests.get(row.ours) != digests.get(row.theirs):
+            failed.setdefault(row.theirs, "another result")
+    return {(side, "call"): values for side, values in times.items()}, failed
+
+
 def take_samples(plan, commands, ready, group):
     """Times, and peak memory where a row asks for it: {(Side, quantity): samples}, {Side: why}."""
     reads = programs.PROGRAMS["reads"].command
@@ -207,7 +219,9 @@ def take_samples(plan, commands, ready, group):
     times, failed = measure.interleave(
         timed, plan.rounds, lambda side: measure.run(reads(plan.settings, place(plan, side))),
         lambda done: data.say(f"{group}: round {done} of {plan.rounds}"))
-    samples = {(side, "time"): values for side, values in times.items()}
+    samples, failed_calls = take_calls(plan, commands, ready, group)
+    failed.update(failed_calls)
+    samples.update({(side, "time"): values for side, values in times.items()})
     weighed = [side for row in ready if row.quantity == "memory" for side in (row.ours, row.theirs)]
     for _ in range(plan.rounds):
         for side in weighed:
@@ -228,6 +242,8 @@ def describe(quantity, samples):
     median = statistics.median(samples)
     if quantity == "memory":
         return f"{median / 2**20:.1f} MiB"
+    if median < 0.001:
+        return f"{1e6 * median:.1f} us"
     return f"{median:.3f} s" if median >= 0.1 else f"{1000 * median:.2f} ms"
 
 

@@ -16,8 +16,10 @@ GROWTH = 10
 
 # Contraction of a * b + c would make the generator's arithmetic depend on the processor.
 COMPILE = ["cc", "-std=gnu11", "-O2", "-D_GNU_SOURCE", "-ffp-contract=off"]
-TOOLS = {"generate": ["generate.c", "vocabulary.c"], "reads": ["reads.c"]}
-HEADERS = ["vocabulary.h"]
+TOOLS = {"generate": ["generate.c", "vocabulary.c"], "reads": ["reads.c"],
+         "own": ["calls/own.c"], "processes": ["calls/processes.c"],
+         "openblas": ["calls/openblas.c"]}
+HEADERS = ["vocabulary.h", "calls/calls.h"]
 
 
 def say(*words):
@@ -40,16 +42,17 @@ def fingerprint(names):
     return sources.hexdigest()
 
 
-def build_tool(folder, name):
-    """Compiles one of the C programs unless that has been done; returns its path."""
+def build_tool(folder, name, flags=(), mark=""):
+    """Compiles one of the C programs unless that has been done; returns its path.  The mark changes
+    with what the flags name."""
     sources = TOOLS[name]
-    mark = fingerprint([*sources, *HEADERS, "data.py"])[:16]
+    mark += fingerprint([*sources, *HEADERS, "data.py"])[:16]
     program = folder / f"{name}-{mark}"
     if not program.exists():
         folder.mkdir(parents=True, exist_ok=True)
         unfinished = folder / f".{name}-{os.getpid()}"
-        subprocess.run([*COMPILE, "-o", unfinished, *(HERE / source for source in sources), "-lm"],
-                       check=True)
+        subprocess.run([*COMPILE, "-o", unfinished, *(HERE / source for source in sources),
+                        *flags, "-lm"], check=True)
         unfinished.rename(program)
     return program
 
@@ -119,6 +122,7 @@ SETS = {
     "tiny": (Recipe("english", 100_000, 10_000_000, exact=True), write_tiny),
     "skew": (Recipe("english", 1, 118_000_000), write_skew),
     "start": (Recipe("english", 1, 1_000, exact=True), Recipe.write),
+    "million": (Recipe("english", 1, 5_260_000), Recipe.write),
     "growth": (Recipe("english", 430, 43_000_000), write_growth),
 }
 

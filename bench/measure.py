@@ -70,6 +70,36 @@ def run_to_file(command, path):
     return seconds
 
 
+def call(command):
+    """What a program says that its call took, in seconds, and the digest of what came out."""
+    done = subprocess.run(command.arguments, env={**os.environ, **command.environment}, check=False,
+                          text=True, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                          stderr=subprocess.PIPE)
+    if done.returncode != 0:
+        said = done.stderr.strip().splitlines()
+        raise Failed(said[-1] if said else f"exit status {done.returncode}")
+    seconds, digest = done.stdout.split()
+    return float(seconds), digest
+
+
+def interleave_calls(commands, rounds, progress=lambda done: None):
+    """Has all programs time their calls once in each round, in turn.  Returns {name: [seconds, ...]},
+    {name: digest}, and {name: why} of the failed."""
+    times, digests, failed = {name: [] for name in commands}, {}, {}
+    for number in range(rounds if commands else 0):
+        for name in list(times):
+            try:
+                seconds, digest = call(commands[name])
+                times[name].append(seconds)
+                if digests.setdefault(name, digest) != digest:
+                    raise Failed("another result in another round")
+            except Failed as problem:
+                failed[name] = str(problem)
+                del times[name]
+        progress(number + 1)
+    return times, digests, failed
+
+
 def sample(command, repeats):
     """The mean of some runs in a row, which counts as one."""
     return sum(run(command) for _ in range(repeats)) / repeats
@@ -94,7 +124,7 @@ def interleave(commands, rounds, prepare=lambda name: None, progress=lambda done
             times[name] = []
         except Failed as problem:
             failed[name] = str(problem)
-    for number in range(rounds):
+    for number in range(rounds if commands else 0):
         for name in list(times):
             try:
                 prepare(name)

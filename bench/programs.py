@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The programs that are timed: Forkfold, its peers, and what only reads."""
 
+import hashlib
 import os
 import shutil
 import subprocess
@@ -153,6 +154,58 @@ def true(_settings, _folder):
     return Command(["/bin/true"])
 
 
+# ---- Programs that time calls themselves ------------------------------------------------------
+
+
+def one_text(folder):
+    """The only text of a folder."""
+    [text] = Path(folder).iterdir()
+    return str(text)
+
+
+def own_call(name, repeats, what=""):
+    """A call of this source's library."""
+    def command(settings, folder):
+        library = ROOT / "build" / "src" / "libforkfold.so"
+        if settings.binary != ROOT / "build" / "forkfold" or not library.exists():
+            raise Unavailable("measures the library of this source")
+        headers = sorted(os.path.relpath(path, HERE) for path in (ROOT / "include").rglob("*.h"))
+        mark = hashlib.sha256((str(library) + data.fingerprint(headers)).encode()).hexdigest()[:8]
+        program = data.build_tool(
+            settings.cache / "tools", "own",
+            [f"-I{ROOT / 'include'}", f"-L{library.parent}", "-lforkfold",
+             f"-Wl,-rpath,{library.parent}"], mark)
+        return Command([str(program), name, str(settings.workers), str(repeats),
+                        what or one_text(folder)])
+    return command
+
+
+def processes(repeats, count):
+    def command(settings, _folder):
+        program = data.build_tool(settings.cache / "tools", "processes")
+        return Command([str(program), str(settings.workers), str(repeats), count])
+    return command
+
+
+def openblas(repeats, size, threads):
+    def command(settings, _folder):
+        done = subprocess.run(["pkg-config", "--cflags", "--libs", "openblas"], check=False,
+                              text=True, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+        if done.returncode != 0:
+            raise Unavailable("OpenBLAS is not installed")
+        program = data.build_tool(settings.cache / "tools", "openblas", done.stdout.split())
+        return Command([str(program), str(repeats), size],
+                       {"OPENBLAS_NUM_THREADS": str(threads or settings.workers)})
+    return command
+
+
+def python_call(name, repeats, what=""):
+    def command(settings, folder):
+        return Command([sys.executable, str(HERE / "calls" / "pool.py"), name,
+                        str(settings.workers), str(repeats), what or one_text(folder)])
+    return command
+
+
 class Program(NamedTuple):
     """question: which words it counts, "letters", "lower" (what lower().split() gives) or "ascii"
     (the same for ASCII letters only); None where it answers another one."""
@@ -178,6 +231,16 @@ PROGRAMS = {
     "reads": Program(reads()),
     "reads-1": Program(reads(1)),
     "true": Program(true),
+    "call-map": Program(own_call("map", 20, "1000000")),
+    "processes": Program(processes(20, "1000000")),
+    "call-open-map-close": Program(own_call("open-map-close", 20, "100000")),
+    "python-open-map-close": Program(python_call("open-map-close", 5, "100000")),
+    "call-matmul-1500": Program(own_call("matmul", 5, "1500")),
+    "openblas-1500": Program(openblas(5, "1500", None)),
+    "call-matmul-100": Program(own_call("matmul", 1000, "100")),
+    "openblas-100": Program(openblas(1000, "100", 1)),
+    "call-text-1m": Program(own_call("text", 10)),
+    "python-text": Program(python_call("text", 1)),
 }
 
 

@@ -9,7 +9,7 @@ from typing import NamedTuple, Optional
 
 
 class Side(NamedTuple):
-    """A program (see programs.py) on a set of texts, or on a folder in one."""
+    """A program (see programs.py) on a set of texts, on a folder in one, or, "", on none."""
 
     program: str
     place: str
@@ -24,11 +24,11 @@ class Row(NamedTuple):
     goal: Optional[float]
     ours: Side
     theirs: Side
-    quantity: str = "time"  # or "memory"
+    quantity: str = "time"  # or "memory", or "call": the time that a program measures itself
 
     def group(self):
         """Rows on the same texts are measured together."""
-        return self.ours.place.split("/")[0]
+        return self.ours.place.split("/")[0] or self.id
 
 
 MANY = "10,000 files, about 118 MB, about 700 k distinct words"
@@ -39,6 +39,25 @@ SCRIPTS = "100 MB of non-Latin text"
 def against(name, work, peer, sense, least, goal, place, program):
     return Row(name, work, peer, sense, least, goal, Side("forkfold", place), Side(program, place))
 
+
+def call(name, work, peer, sense, least, goal, theirs, place=""):
+    """A call of the library, beside another program that does the same."""
+    return Row(name, work, peer, sense, least, goal, Side(f"call-{name}", place),
+               Side(theirs, place), "call")
+
+
+CALL_ROWS = (
+    call("map", "x*x+sin(x)cos(x) of 1 M doubles", "a loop split over 2 plain processes", "min", 0.9,
+         0.98, "processes"),
+    call("open-map-close", "a pool for 100,000 such items", "Python pool", "min", 6, 15,
+         "python-open-map-close"),
+    call("matmul-1500", "1500 x 1500 doubles", "OpenBLAS, 2 threads", "min", 0.92, 1,
+         "openblas-1500"),
+    call("matmul-100", "100 x 100 doubles", "one call of OpenBLAS", "max", 1.15, 1.02,
+         "openblas-100"),
+    call("text-1m", "1 M words in memory", "Python pool, letters rule", "min", 30, 80, "python-text",
+         "million"),
+)
 
 ROWS = (
     against("many-pool", MANY, "Python pool, lower().split()", "min", 20, 28, "many", "pool-lower"),
@@ -69,7 +88,7 @@ ROWS = (
         Side("forkfold", "growth/large"), Side("forkfold", "growth/small")),
     Row("growth-memory", "10 x the data, same words: peak memory", "itself", "max", 1.1, None,
         Side("forkfold", "growth/large"), Side("forkfold", "growth/small"), "memory"),
-)
+) + CALL_ROWS
 
 OWN = "BENCH_DIR"
 OWN_ROWS = tuple(

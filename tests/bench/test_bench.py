@@ -10,12 +10,14 @@ from xml.etree import ElementTree
 
 import pytest
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent.parent / "bench"))
+BENCH = Path(__file__).resolve().parent.parent.parent / "bench"
+sys.path[:0] = [str(BENCH), str(BENCH / "calls")]
 
 import bench  # noqa: E402  the line above must come first
 import data  # noqa: E402
 import measure  # noqa: E402
 import plot  # noqa: E402
+import pool  # noqa: E402
 import programs  # noqa: E402
 import record  # noqa: E402
 import rows  # noqa: E402
@@ -149,7 +151,7 @@ def test_rows_have_different_names_and_known_programs_and_texts():
     assert len({row.id for row in every}) == len(every)
     for row in every:
         assert {row.ours.program, row.theirs.program} <= programs.PROGRAMS.keys()
-        assert row.group() in data.SETS or row.group() == rows.OWN
+        assert row.group() in data.SETS or row.group() == rows.OWN or row.quantity == "call"
 
 
 @pytest.mark.parametrize("cpus, expected", [
@@ -243,6 +245,56 @@ def test_reads_opens_every_text(tmp_path, tools, workers):
     (tmp_path / "gone.txt").symlink_to("nowhere")
     with pytest.raises(measure.Failed):
         measure.run(programs.Command([str(program), str(tmp_path), str(workers)]))
+
+
+# ---- Calls -------------------------------------------------------------------------------------
+
+
+def curve_digest(count):
+    return str(pool.digest_of_numbers([pool.curve(x) for x in pool.numbers(count)]))
+
+
+def test_call_is_what_a_program_says():
+    assert measure.call(programs.Command(["/bin/echo", "0.25 7"])) == (0.25, "7")
+
+
+def test_call_that_fails_says_why():
+    command = programs.Command(["/bin/sh", "-c", "echo first >&2; echo last >&2; exit 1"])
+    with pytest.raises(measure.Failed, match="^last$"):
+        measure.call(command)
+
+
+def test_program_whose_result_changes_has_failed(tmp_path):
+    change = f"echo x >>{tmp_path}/runs; echo 1 $(wc -l <{tmp_path}/runs)"
+    times, digests, failed = measure.interleave_calls(
+        {"good": programs.Command(["/bin/echo", "0.5 7"]),
+         "bad": programs.Command(["/bin/sh", "-c", change])}, 3)
+    assert times == {"good": [0.5, 0.5, 0.5]}
+    assert digests["good"] == "7"
+    assert list(failed) == ["bad"]
+
+
+def test_processes_and_python_pool_compute_the_same(tools):
+    expected = curve_digest(1001)
+    program = str(data.build_tool(tools, "processes"))
+    assert measure.call(programs.Command([program, "3", "1", "1001"]))[1] == expected
+    python = programs.python_call("open-map-close", 1, "1001")
+    assert measure.call(python(programs.Settings(2, tools, tools), ""))[1] == expected
+
+
+def test_python_pool_counts_a_text_in_memory(tmp_path):
+    (tmp_path / "a.txt").write_text("Don't stop, stop.\n1984 \u0130 stop", encoding="utf-8")
+    command = programs.python_call("text", 1)(programs.Settings(2, tmp_path, tmp_path), tmp_path)
+    expected = Counter({"dont": 1, "stop": 3, "i\u0307": 1})
+    assert measure.call(command)[1] == str(pool.digest_of_words(expected))
+
+
+def test_pieces_of_a_text_are_all_of_it_and_end_at_white_space():
+    text = "one  two three\nfour "
+    for pieces in range(1, 12):
+        places = pool.cut(text, pieces)
+        assert "".join(text[slice(*place)] for place in places) == text
+        assert sum((text[slice(*place)].split() for place in places), []) == text.split()
 
 
 # ---- Measuring and drawing -----------------------------------------------------------------------

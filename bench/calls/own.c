@@ -1,0 +1,178 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Times a call of libforkfold.
+ *
+ * usage: own map|open-map-close|matmul|text WORKERS REPEATS [N | FILE]
+ *
+ *   map             f of N doubles in shared arrays, on an open pool
+ *   open-map-close  f of N doubles in own memory, from before the pool to after it
+ *   matmul          a product of N x N doubles in shared arrays, on an open pool
+ *   text            the words of FILE, in own memory, on an open pool; all are read
+ */
+#include <forkfold.h>
+
+#include "calls.h"
+
+struct state {
+    forkfold_pool *pool;
+    unsigned workers;
+    uint64_t count;
+    double *input;
+    double *output;
+    forkfold_matrix matrices[3];
+    char *text;
+    uint64_t digest;
+};
+
+static void check(const struct state *state, int code)
+{
+    if (code < 0)
+        fail(state->pool == NULL ? forkfold_strerror(code) : forkfold_pool_message(state->pool));
+}
+
+static void open_pool(struct state *state)
+{
+    forkfold_pool_options options = {.workers = state->workers};
+    char message[512];
+
+    if (forkfold_pool_open(&state->pool, &options, message, sizeof(message)) < 0)
+        fail(message);
+}
+
+static double *open_shared(const struct state *state, uint64_t count)
+{
+    forkfold_shared *shared;
+
+    check(state, forkfold_shared_open(state->pool, FORKFOLD_F64, count, &shared));
+    return forkfold_shared_data(shared);
+}
+
+/* ---- Numbers ------------------------------------------------------------- */
+
+static uint64_t digest_output(void *context)
+{
+    const struct state *state = context;
+
+    return digest_numbers(state->output, state->count);
+}
+
+static void map(void *context)
+{
+    struct state *state = context;
+
+    check(state, forkfold_map_curve(state->pool, state->input, state->count, state->output));
+}
+
+static void open_map_close(void *context)
+{
+    struct state *state = context;
+
+    open_pool(state);
+    map(state);
+    forkfold_pool_close(state->pool);
+    state->pool = NULL;
+}
+
+static void multiply(void *context)
+{
+    struct state *state = context;
+
+    check(state, forkfold_multiply_matrices(state->pool, &state->matrices[0], &state->matrices[1],
+                                            &state->matrices[2]));
+}
+
+static void time_map(struct state *state, unsigned repeats)
+{
+    open_pool(state);
+    state->input = open_shared(state, state->count);
+    state->output = open_shared(state, state->count);
+    fill_numbers(state->input, state->count);
+    time_calls(repeats, map, state, digest_output);
+}
+
+static void time_open_map_close(struct state *state, unsigned repeats)
+{
+    state->input = malloc(state->count * sizeof(*state->input));
+    state->output = malloc(state->count * sizeof(*state->output));
+    if (state->input == NULL || state->output == NULL)
+        fail("no memory");
+    fill_numbers(state->input, state->count);
+    time_calls(repeats, open_map_close, state, digest_output);
+}
+
+static void time_matmul(struct state *state, unsigned repeats)
+{
+    uint64_t n = state->count;
+
+    open_pool(state);
+    state->count = n * n;
+    for (unsigned i = 0; i < 3; i++) {
+        state->output = open_shared(state, state->count);
+        fill_matrix(state->output, state->count, i);
+        state->matrices[i] = forkfold_matrix_of(state->output, FORKFOLD_F64, n, n);
+    }
+    time_calls(repeats, multiply, state, digest_output);
+}
+
+/* ---- Words --------------------------------------------------------------- */
+
+/* The same of a Counter in pool.py. */
+static void count(void *context)
+{
+    struct state *state = context;
+    forkfold_words *words;
+    forkfold_word word;
+    int more;
+
+    check(state, forkfold_count_text(state->pool, state->text, state->count, NULL, &words));
+    state->digest = 0;
+    while ((more = forkfold_words_next(words, &word)) > 0)
+        state->digest += word.count * word.count + word.key_bytes;
+    check(state, more);
+    forkfold_words_close(words);
+}
+
+static uint64_t digest_words(void *context)
+{
+    return ((const struct state *)context)->digest;
+}
+
+static void time_text(struct state *state, unsigned repeats, const char *path)
+{
+    FILE *file = fopen(path, "rb");
+    long size;
+
+    if (file == NULL || fseek(file, 0, SEEK_END) != 0 || (size = ftell(file)) < 0)
+        fail("cannot read the text");
+    rewind(file);
+    state->count = (uint64_t)size;
+    state->text = malloc((size_t)size + 1);
+    if (state->text == NULL || fread(state->text, 1, (size_t)size, file) != (size_t)size)
+        fail("cannot read the text");
+    fclose(file);
+    open_pool(state);
+    time_calls(repeats, count, state, digest_words);
+}
+
+int main(int argc, char **argv)
+{
+    struct state state = {0};
+    unsigned repeats;
+
+    if (argc != 5)
+        fail("usage: own map|open-map-close|matmul|text WORKERS REPEATS N|FILE");
+    state.workers = (unsigned)strtoul(argv[2], NULL, 10);
+    repeats = (unsigned)strtoul(argv[3], NULL, 10);
+    state.count = strtoull(argv[4], NULL, 10);
+    if (strcmp(argv[1], "map") == 0)
+        time_map(&state, repeats);
+    else if (strcmp(argv[1], "open-map-close") == 0)
+        time_open_map_close(&state, repeats);
+    else if (strcmp(argv[1], "matmul") == 0)
+        time_matmul(&state, repeats);
+    else if (strcmp(argv[1], "text") == 0)
+        time_text(&state, repeats, argv[4]);
+    else
+        fail("no such call");
+    return 0;
+}
