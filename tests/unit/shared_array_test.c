@@ -214,12 +214,18 @@ static void only_outputs_can_be_written(void **state)
         .result_bytes = sizeof(void *),
         .retries_plus_one = 1};
 
-    (void)state;
-    for (unsigned round = 0; round < 5; round++) {
-        forkfold_call *call = NULL;
-        bool may = round % 2 == 1;
+    /* Calls that have the same outputs as the one before, fewer, others, and more. */
+    const forkfold_shared *const outputs[][2] = {
+        {NULL},    {squares}, {squares},          {NULL},    {squares}, {squares}, {numbers},
+        {squares}, {squares}, {numbers, squares}, {numbers}, {squares}, {NULL}};
 
-        options.outputs[0] = may ? squares : NULL;
+    (void)state;
+    for (unsigned round = 0; round < sizeof(outputs) / sizeof(outputs[0]); round++) {
+        forkfold_call *call = NULL;
+        bool may = outputs[round][0] == squares || outputs[round][1] == squares;
+
+        options.outputs[0] = outputs[round][0];
+        options.outputs[1] = outputs[round][1];
         assert_works(pool, forkfold_map(pool, &options, &call));
         assert_int_equal(forkfold_call_failure_count(call), may ? 0 : 1);
         if (!may) {
