@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "jobs/words_job.h"
 
+#include <malloc.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -17,7 +18,10 @@ enum {
     EDGE_BEFORE = 8,
     EDGE_AFTER = 4,
     /* Uncommitted files after which a seal lets the driver commit some. */
-    UNCOMMITTED_MAX = 32
+    UNCOMMITTED_MAX = 32,
+    /* Of memory that was freed: so much stays with the worker, in blocks of at most so many bytes. */
+    KEPT_BYTES = 32 << 20,
+    KEPT_BLOCK_BYTES = 4 << 20
 };
 
 /* Counts of a split file that may still have to be dropped. */
@@ -97,6 +101,16 @@ static int merge(struct words_state *state, struct ff_tally *into, struct ff_tal
 
 /* ---- The state ----------------------------------------------------------- */
 
+/*
+ * Texts in memory are short and come one after the other: each needs again what the one before has
+ * freed, and getting it from the system would take a fault for each page.
+ */
+static void keep_freed_memory(void)
+{
+    (void)mallopt(M_MMAP_THRESHOLD, KEPT_BLOCK_BYTES);
+    (void)mallopt(M_TRIM_THRESHOLD, KEPT_BYTES);
+}
+
 static int words_attach(struct ff_worker *worker, const void *context, void **result)
 {
     struct words_state *state = calloc(1, sizeof(*state));
@@ -105,6 +119,8 @@ static int words_attach(struct ff_worker *worker, const void *context, void **re
         return FORKFOLD_E_MEMORY;
     state->worker = worker;
     state->context = context;
+    if (state->context->text != NULL)
+        keep_freed_memory();
     state->open_limit = UNCOMMITTED_MAX;
     state->folder.fd = -1;
     state->budget = (struct ff_budget){
