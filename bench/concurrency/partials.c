@@ -151,10 +151,13 @@ static void send_table(struct stream *stream)
 
     ff_table_init(&table);
     count_all(&table);
-    for (size_t i = 0; i < table.slot_count; i++)
-        if (table.slots[i].count > 0)
-            put(stream, ff_slot_key(&table.slots[i], table.heap), (uint8_t)table.slots[i].key_bytes,
-                table.slots[i].count);
+    for (size_t i = 0; i < table.slot_count; i++) {
+        if (table.slots[i].tally != 0) {
+            struct ff_entry entry = ff_entry_of(&table.slots[i], table.heap);
+
+            put(stream, entry.key, (uint8_t)entry.key_bytes, entry.count);
+        }
+    }
 }
 
 static void seal_table(struct stream *unused)

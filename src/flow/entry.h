@@ -3,6 +3,7 @@
 #ifndef FF_FLOW_ENTRY_H
 #define FF_FLOW_ENTRY_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -21,18 +22,18 @@ enum ff_order {
     FF_BY_KEY   /* by the bytes of the key */
 };
 
-/* The entry of a slot whose long key lies in heap. */
+/* The entry of a slot that holds a key, with the heap of its table: 16 bytes can be read from its key
+ * on. */
 static inline struct ff_entry ff_entry_of(const struct ff_slot *slot, const char *heap)
 {
+    bool is_near = ff_slot_kind(slot) <= FF_KEY_INLINE;
     const char *key = ff_slot_key(slot, heap);
+    size_t key_bytes = ff_slot_key_bytes(slot, heap);
 
-    return (struct ff_entry){
-        .count = slot->count,
-        .prefix = slot->key_bytes <= FF_KEY_INLINE ? ff_key_prefix(key, sizeof(uint64_t))
-                                                   : slot->key.far.prefix,
-        .key = key,
-        .key_bytes = slot->key_bytes,
-    };
+    return (struct ff_entry){.count = ff_slot_sum(slot, heap),
+                             .prefix = is_near ? be64toh(slot->low) : ff_key_prefix(key, key_bytes),
+                             .key = key,
+                             .key_bytes = key_bytes};
 }
 
 /* <0, 0 or >0. */

@@ -12,10 +12,15 @@
 
 enum { ALIGNMENT = 64, RECORDS_PER_CELL = 32, CELL_BITS_MAX = 30 };
 
+/* What the record of a near key takes at most, with a sum that fits its slot. */
+enum { NEAR_RECORD_MAX = 4 + 1 + FF_KEY_INLINE };
+
 /* How far ahead of its use a key is asked for. */
 enum { SLOTS_AHEAD = 16 };
 
 static_assert(sizeof(struct ff_partial) == ALIGNMENT, "the cells start at a cache line");
+static_assert(FF_SLOT_SUM_MAX < UINT32_C(1) << 7 * 4, "four bytes hold a sum that fits a slot");
+static_assert((int)FF_RECORD_HEAD_MAX <= (int)NEAR_RECORD_MAX, "so do longer heads");
 
 /* ---- The layout ---------------------------------------------------------- */
 
@@ -57,14 +62,22 @@ const unsigned char *ff_partial_records(const struct ff_partial *partial)
     return (const unsigned char *)(partial + 1) + cells_bytes((unsigned)partial->cell_bits);
 }
 
-/* The table's memory is about as large, so the sum stays far below SIZE_MAX. */
+/*
+ * A far key's record takes ten bytes beside the key at most, a wide sum's 15, of which twelve are in
+ * the heap.  The table's memory is about as large, so the sum stays far below SIZE_MAX.
+ */
 size_t ff_partial_bound(const struct ff_table *table)
 {
-    return bytes_with(table->used * (FF_RECORD_HEAD_MAX + FF_KEY_INLINE) + table->heap_used,
-                      cell_bits_for(table->used));
+    return bytes_with(table->used * NEAR_RECORD_MAX + table->heap_used, cell_bits_for(table->used));
 }
 
 /* ---- Writing ------------------------------------------------------------- */
+
+/* A slot that is about to be written. */
+struct member {
+    uint32_t hash;
+    const struct ff_slot *slot;
+};
 
 struct writer {
     struct ff_partial *partial;
@@ -74,42 +87,40 @@ struct writer {
     unsigned char *next;
     uint64_t count;
     const struct ff_table *table;
-    const struct ff_slot **cluster; /* slots that lie side by side, to be put in order */
+    struct member *cluster; /* of slots that lie side by side, in order */
     size_t cluster_used;
     size_t cluster_size;
 };
 
-static int compare_slots(const struct ff_slot *a, const struct ff_slot *b, const char *heap)
+static bool is_before(const struct member *a, const struct member *b, const char *heap)
 {
-    size_t shared = a->key_bytes < b->key_bytes ? a->key_bytes : b->key_bytes;
-    int order;
-
     if (a->hash != b->hash)
-        return a->hash < b->hash ? -1 : 1;
-    order = memcmp(ff_slot_key(a, heap), ff_slot_key(b, heap), shared);
-    if (order != 0)
-        return order;
-    return (a->key_bytes > b->key_bytes) - (a->key_bytes < b->key_bytes);
+        return a->hash < b->hash;
+
+    struct ff_entry left = ff_entry_of(a->slot, heap);
+    struct ff_entry right = ff_entry_of(b->slot, heap);
+
+    return ff_entry_compare(&left, &right, FF_BY_KEY) < 0;
 }
 
 /* Puts a slot where it belongs among those of its cluster. */
-static int collect(struct writer *writer, const struct ff_slot *slot)
+static int collect(struct writer *writer, struct member member)
 {
     size_t place = writer->cluster_used;
 
     if (place == writer->cluster_size) {
         size_t size = place > 0 ? place * 2 : 64;
-        void *grown = realloc(writer->cluster, size * sizeof(const struct ff_slot *));
+        void *grown = realloc(writer->cluster, size * sizeof(*writer->cluster));
 
         if (grown == NULL)
             return FORKFOLD_E_MEMORY;
         writer->cluster = grown;
         writer->cluster_size = size;
     }
-    for (; place > 0 && compare_slots(slot, writer->cluster[place - 1], writer->table->heap) < 0;
+    for (; place > 0 && is_before(&member, &writer->cluster[place - 1], writer->table->heap);
          place--)
         writer->cluster[place] = writer->cluster[place - 1];
-    writer->cluster[place] = slot;
+    writer->cluster[place] = member;
     writer->cluster_used++;
     return 0;
 }
@@ -125,11 +136,11 @@ static void begin_cells(struct writer *writer, uint64_t last)
 static void write_cluster(struct writer *writer)
 {
     for (size_t i = 0; i < writer->cluster_used; i++) {
-        const struct ff_slot *slot = writer->cluster[i];
+        const struct member *member = &writer->cluster[i];
+        struct ff_entry entry = ff_entry_of(member->slot, writer->table->heap);
 
-        begin_cells(writer, cell_of(slot->hash, (unsigned)writer->partial->cell_bits));
-        writer->next = ff_record_put(writer->next, ff_slot_key(slot, writer->table->heap),
-                                     slot->key_bytes, slot->count);
+        begin_cells(writer, cell_of(member->hash, (unsigned)writer->partial->cell_bits));
+        writer->next = ff_record_put(writer->next, entry.key, entry.key_bytes, entry.count);
         writer->count++;
     }
     writer->cluster_used = 0;
@@ -140,8 +151,13 @@ static void fetch_key_ahead(const struct ff_table *table, size_t i)
 {
     const struct ff_slot *slot = &table->slots[i + SLOTS_AHEAD];
 
-    if (i + SLOTS_AHEAD < table->slot_count && slot->key_bytes > FF_KEY_INLINE)
-        __builtin_prefetch(ff_slot_key(slot, table->heap));
+    if (i + SLOTS_AHEAD < table->slot_count && ff_slot_kind(slot) > FF_KEY_INLINE)
+        __builtin_prefetch(table->heap + slot->low);
+}
+
+static struct member member_at(const struct ff_table *table, size_t i)
+{
+    return (struct member){.hash = ff_slot_hash(&table->slots[i]), .slot = &table->slots[i]};
 }
 
 /*
@@ -157,19 +173,19 @@ static int write_records(struct writer *writer)
     int code = 0;
 
     for (size_t i = 0; i < table->slot_count && code == 0; i++) {
-        const struct ff_slot *slot = &table->slots[i];
+        struct member member = member_at(table, i);
 
         fetch_key_ahead(table, i);
-        if (slot->count == 0)
+        if (member.slot->tally == 0)
             write_cluster(writer);
-        else if (ff_slot_home(slot->hash, table->slot_count) <= i)
-            code = collect(writer, slot);
+        else if (ff_slot_home(member.hash, table->slot_count) <= i)
+            code = collect(writer, member);
     }
-    for (size_t i = 0; i < table->slot_count && table->slots[i].count != 0 && code == 0; i++) {
-        const struct ff_slot *slot = &table->slots[i];
+    for (size_t i = 0; i < table->slot_count && table->slots[i].tally != 0 && code == 0; i++) {
+        struct member member = member_at(table, i);
 
-        if (ff_slot_home(slot->hash, table->slot_count) > i)
-            code = collect(writer, slot);
+        if (ff_slot_home(member.hash, table->slot_count) > i)
+            code = collect(writer, member);
     }
     if (code == 0)
         write_cluster(writer);

@@ -17,14 +17,15 @@ enum {
     FF_RECORD_HEAD_MAX = FF_SHORT_NUMBER_MAX + 5,
     /* Bytes behind the last record of an array that are there, too: short keys are read and
      * written in words. */
-    FF_RECORD_SLACK = FF_KEY_INLINE
+    FF_RECORD_SLACK = 16
 };
 
+static_assert((int)FF_KEY_INLINE <= (int)FF_RECORD_SLACK, "short keys are written in one go");
 static_assert(FF_KEY_BYTES_MAX <= UINT64_C(1) << 35, "five bytes hold every length");
 
 /*
  * Writes a record; returns where the next one goes.  There is room for FF_RECORD_SLACK bytes more
- * than it takes, and a key of up to FF_KEY_INLINE bytes lies in at least so many that can be read.
+ * than it takes, and a key of up to FF_KEY_INLINE bytes lies in as many that can be read.
  */
 static inline unsigned char *ff_record_put(unsigned char *to, const char *key, size_t key_bytes,
                                            uint64_t count)
@@ -32,7 +33,7 @@ static inline unsigned char *ff_record_put(unsigned char *to, const char *key, s
     to = ff_short_number_put(to, count);
     to = ff_short_number_put(to, key_bytes);
     if (key_bytes <= FF_KEY_INLINE)
-        memcpy(to, key, FF_KEY_INLINE);
+        memcpy(to, key, FF_RECORD_SLACK);
     else
         memcpy(to, key, key_bytes);
     return to + key_bytes;
@@ -46,7 +47,7 @@ static inline struct ff_entry ff_record_entry(const unsigned char *key, uint64_t
 
     memcpy(&prefix, key, sizeof(prefix));
     if (key_bytes < sizeof(prefix))
-        prefix &= ff_short_masks[key_bytes][0];
+        prefix &= ff_near_masks[key_bytes].low;
     return (struct ff_entry){.count = count,
                              .prefix = be64toh(prefix),
                              .key = (const char *)key,
@@ -93,7 +94,7 @@ static inline uint32_t ff_record_hash(const struct ff_entry *entry)
     if (entry->key_bytes > FF_KEY_INLINE)
         return (uint32_t)(ff_key_hash(entry->key, entry->key_bytes) >> 32);
     memcpy(words, entry->key, sizeof(words));
-    return ff_key_of_words(words[0], words[1], (uint32_t)entry->key_bytes).hash;
+    return ff_near_key(words[0], words[1], (uint32_t)entry->key_bytes).hash;
 }
 
 #endif

@@ -12,10 +12,18 @@
 
 enum { SLOT_COUNT_MIN = 64, HEAP_BYTES_MIN = 4096 };
 
-/* From so many slots on, 4 MiB, they lie in huge pages; so many, 2 MiB, fill one. */
-enum { SLOT_COUNT_HUGE = 1 << 17, SLOTS_PER_PAGE = 1 << 16 };
+/* Far keys whose records are asked for before the first is looked at. */
+enum { FAR_KEYS_MAX = 64 };
 
-static_assert(sizeof(struct ff_slot) == 32, "a slot is half a cache line");
+/* From so many slots on they lie in huge pages; so many, 2 MiB, fill one. */
+enum { SLOT_COUNT_HUGE = 1 << 17, SLOTS_PER_PAGE = 1 << 17 };
+
+static_assert(sizeof(struct ff_slot) == 16, "four slots are a cache line");
+static_assert(offsetof(struct ff_slot, high) == sizeof(uint64_t) &&
+                  offsetof(struct ff_key, high) == sizeof(uint64_t),
+              "the bytes of a near key lie side by side");
+static_assert(FF_SLOT_WIDE <= FF_SLOT_KIND_MASK && FF_SLOT_KIND_MASK < FF_TALLY_ONE,
+              "a tally has room for every kind");
 
 static struct ff_slot *new_slots(size_t slot_count)
 {
@@ -53,12 +61,13 @@ void ff_table_clear(struct ff_table *table)
     if (table->used > 0)
         memset(table->slots, 0, table->slot_count * sizeof(*table->slots));
     table->used = 0;
+    table->wide = 0;
     table->total = 0;
     table->heap_used = 0;
 }
 
 #define LOW_BYTES(count) ((count) >= 8 ? ~UINT64_C(0) : (UINT64_C(1) << 8 * ((count) % 8)) - 1)
-#define MASKS(count)                                                                               \
+#define MASK(count)                                                                                \
     {                                                                                              \
         LOW_BYTES(count), (count) > 8 ? LOW_BYTES((count)-8) : 0                                   \
     }
@@ -66,19 +75,41 @@ void ff_table_clear(struct ff_table *table)
 static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__,
               "the first byte of a key is a word's lowest");
 
-const uint64_t ff_short_masks[FF_KEY_INLINE + 1][2] = {
-    MASKS(0), MASKS(1),  MASKS(2),  MASKS(3),  MASKS(4),  MASKS(5),  MASKS(6),  MASKS(7), MASKS(8),
-    MASKS(9), MASKS(10), MASKS(11), MASKS(12), MASKS(13), MASKS(14), MASKS(15), MASKS(16)};
+const struct ff_near_mask ff_near_masks[FF_KEY_INLINE + 1] = {
+    MASK(0), MASK(1), MASK(2), MASK(3),  MASK(4),  MASK(5), MASK(6),
+    MASK(7), MASK(8), MASK(9), MASK(10), MASK(11), MASK(12)};
 
-uint64_t ff_key_hash(const void *key, size_t key_bytes)
+static struct ff_key near_key_of(const char *bytes, uint32_t key_bytes)
 {
     uint64_t words[2] = {0, 0};
 
+    if (key_bytes > 0)
+        memcpy(words, bytes, key_bytes);
+    return ff_near_key(words[0], words[1], key_bytes);
+}
+
+static struct ff_key key_of_bytes(const void *bytes, uint32_t key_bytes)
+{
+    return key_bytes <= FF_KEY_INLINE ? near_key_of(bytes, key_bytes)
+                                      : ff_far_key(bytes, key_bytes);
+}
+
+/* It borrows the heap. */
+static struct ff_key key_of_slot(const struct ff_slot *slot, const char *heap)
+{
+    const char *bytes = ff_slot_key(slot, heap);
+    uint32_t key_bytes = (uint32_t)ff_slot_key_bytes(slot, heap);
+
+    if (key_bytes <= FF_KEY_INLINE)
+        return near_key_of(bytes, key_bytes);
+    return (struct ff_key){.low = (uintptr_t)bytes, .key_bytes = key_bytes, .hash = slot->high};
+}
+
+uint64_t ff_key_hash(const void *key, size_t key_bytes)
+{
     if (key_bytes > FF_KEY_INLINE)
         return ff_checksum(key, key_bytes, 0);
-    if (key_bytes > 0)
-        memcpy(words, key, key_bytes);
-    return (uint64_t)ff_short_hash(words[0], words[1], (uint32_t)key_bytes) << 32;
+    return (uint64_t)near_key_of(key, (uint32_t)key_bytes).hash << 32;
 }
 
 /* Short clusters, so that the walk in partial.c needs local sorting only. */
@@ -98,52 +129,49 @@ static uint64_t next_slot_count(uint64_t slot_count)
     return (slot_count & (slot_count - 1)) == 0 ? slot_count / 2 * 3 : slot_count / 3 * 4;
 }
 
-/* Two loads that may overlap cover every length; a call of memcmp would cost more than they do. */
-static bool short_keys_equal(const char *a, const char *b, size_t key_bytes)
-{
-    uint64_t a8[2], b8[2];
-    uint32_t a4[2], b4[2];
+/* ---- Searching ----------------------------------------------------------- */
 
-    if (key_bytes >= 8) {
-        memcpy(&a8[0], a, 8);
-        memcpy(&b8[0], b, 8);
-        memcpy(&a8[1], a + key_bytes - 8, 8);
-        memcpy(&b8[1], b + key_bytes - 8, 8);
-        return ((a8[0] ^ b8[0]) | (a8[1] ^ b8[1])) == 0;
-    }
-    if (key_bytes >= 4) {
-        memcpy(&a4[0], a, 4);
-        memcpy(&b4[0], b, 4);
-        memcpy(&a4[1], a + key_bytes - 4, 4);
-        memcpy(&b4[1], b + key_bytes - 4, 4);
-        return ((a4[0] ^ b4[0]) | (a4[1] ^ b4[1])) == 0;
-    }
-    for (size_t i = 0; i < key_bytes; i++) {
-        if (a[i] != b[i])
-            return false;
-    }
-    return true;
+static const char *bytes_of(const struct ff_key *key)
+{
+    return key->key_bytes <= FF_KEY_INLINE ? (const char *)key : (const char *)(uintptr_t)key->low;
 }
 
-static bool slot_holds(const struct ff_slot *slot, const char *heap, uint32_t hash, const char *key,
-                       size_t key_bytes)
+/* Whether a near key lies in the slot. */
+static inline bool holds_near(const struct ff_slot *slot, const struct ff_key *key)
 {
-    if (slot->hash != hash || slot->key_bytes != key_bytes)
-        return false;
-    if (key_bytes <= FF_KEY_INLINE)
-        return short_keys_equal(slot->key.inline_key, key, key_bytes);
-    return slot->key.far.prefix == ff_key_prefix(key, key_bytes) &&
-           memcmp(heap + slot->key.far.heap_offset, key, key_bytes) == 0;
+    return ((slot->low ^ key->low) | (slot->high ^ key->high) |
+            ((slot->tally ^ key->key_bytes) & FF_SLOT_KIND_MASK)) == 0;
+}
+
+/* Most far keys have few bytes more than near ones: a call would cost more than two loads. */
+static inline bool same_bytes(const char *a, const char *b, size_t count)
+{
+    uint64_t a8[2], b8[2];
+
+    if (count < 8 || count > 16)
+        return memcmp(a, b, count) == 0;
+    memcpy(&a8[0], a, 8);
+    memcpy(&b8[0], b, 8);
+    memcpy(&a8[1], a + count - 8, 8);
+    memcpy(&b8[1], b + count - 8, 8);
+    return ((a8[0] ^ b8[0]) | (a8[1] ^ b8[1])) == 0;
+}
+
+/* Whether a slot that is not empty holds the key, in whatever way. */
+static inline bool holds(const struct ff_slot *slot, const char *heap, const struct ff_key *key)
+{
+    if (ff_slot_kind(slot) <= FF_KEY_INLINE)
+        return key->key_bytes <= FF_KEY_INLINE && holds_near(slot, key);
+    return slot->high == key->hash && ff_slot_key_bytes(slot, heap) == key->key_bytes &&
+           same_bytes(ff_slot_key(slot, heap), bytes_of(key), key->key_bytes);
 }
 
 /* The slot of the key, or the empty one where it belongs.  The table has slots, some of them empty. */
-static struct ff_slot *find_slot(const struct ff_table *table, uint32_t hash, const char *key,
-                                 size_t key_bytes)
+static struct ff_slot *find_slot(const struct ff_table *table, const struct ff_key *key)
 {
-    size_t i = ff_slot_home(hash, table->slot_count);
+    size_t i = ff_slot_home(key->hash, table->slot_count);
 
-    while (table->slots[i].count != 0 &&
-           !slot_holds(&table->slots[i], table->heap, hash, key, key_bytes))
+    while (table->slots[i].tally != 0 && !holds(&table->slots[i], table->heap, key))
         i = i + 1 < table->slot_count ? i + 1 : 0;
     return &table->slots[i];
 }
@@ -152,10 +180,12 @@ static struct ff_slot *find_empty(struct ff_slot *slots, size_t slot_count, uint
 {
     size_t i = ff_slot_home(hash, slot_count);
 
-    while (slots[i].count != 0)
+    while (slots[i].tally != 0)
         i = i + 1 < slot_count ? i + 1 : 0;
     return &slots[i];
 }
+
+/* ---- Growing ------------------------------------------------------------- */
 
 /* The slots that so many keys need, no fewer than there are; 0 when no table can have them. */
 static size_t slots_for(const struct ff_table *table, size_t key_count)
@@ -184,14 +214,22 @@ static size_t heap_for(const struct ff_table *table, size_t more_bytes)
     return size;
 }
 
-/* Moves the keys of some slots whose counts lie within bounds to the new slots. */
-static void rehash(const struct ff_slot *from, size_t count, struct ff_table *to, uint64_t least,
-                   uint64_t most)
+/* Moves the keys of some slots whose tallies lie within bounds to the new slots. */
+static void rehash(const struct ff_slot *from, size_t count, struct ff_table *to, uint32_t least,
+                   uint32_t most)
 {
     for (size_t i = 0; i < count; i++) {
-        if (from[i].count >= least && from[i].count <= most)
-            *find_empty(to->slots, to->slot_count, from[i].hash) = from[i];
+        if (from[i].tally >= least && from[i].tally <= most)
+            *find_empty(to->slots, to->slot_count, ff_slot_hash(&from[i])) = from[i];
     }
+}
+
+/* What the tally of a key that is more than twice as frequent as the others has at least. */
+static uint32_t frequent_tally(const struct ff_table *table)
+{
+    uint64_t sum = table->used > 0 ? table->total / table->used * 2 + 1 : 1;
+
+    return (uint32_t)(sum < FF_SLOT_SUM_MAX ? sum : FF_SLOT_SUM_MAX) * FF_TALLY_ONE;
 }
 
 /*
@@ -203,13 +241,13 @@ static void move_slots(struct ff_table *table, struct ff_slot *slots, size_t slo
 {
     struct ff_table to = {.slots = slots, .slot_count = slot_count};
     /* Frequent keys first, so that they lie where their search begins. */
-    uint64_t frequent = table->used > 0 ? table->total / table->used * 2 + 1 : 1;
+    uint32_t frequent = frequent_tally(table);
     size_t left = table->slot_count;
 
     while (left > 0) {
         size_t kept = left > SLOTS_PER_PAGE ? left - SLOTS_PER_PAGE : 0;
 
-        rehash(table->slots + kept, left - kept, &to, frequent, UINT64_MAX);
+        rehash(table->slots + kept, left - kept, &to, frequent, UINT32_MAX);
         rehash(table->slots + kept, left - kept, &to, 1, frequent - 1);
         if (table->slot_count >= SLOT_COUNT_HUGE)
             ff_map_release(table->slots + kept, (left - kept) * sizeof(*table->slots));
@@ -241,7 +279,7 @@ static int grow_heap(struct ff_table *table, size_t size)
     if (size == table->heap_size)
         return 0;
     assert(size > 0); /* it only grows */
-    heap = realloc(table->heap, size);
+    heap = realloc(table->heap, size + FF_HEAP_SLACK);
     if (!heap)
         return FORKFOLD_E_MEMORY;
     table->heap = heap;
@@ -302,145 +340,214 @@ int ff_table_reserve(struct ff_table *table, size_t key_count)
     return key_count > table->used ? make_room(table, key_count - table->used, 0) : 0;
 }
 
-/* All memory is there before anything changes, so a failure leaves the table as it was. */
-static int insert_key(struct ff_table *table, uint32_t hash, const char *key, size_t key_bytes,
-                      uint64_t amount)
+/* ---- Adding -------------------------------------------------------------- */
+
+/* What a record takes beside its key. */
+static size_t head_bytes(unsigned kind)
 {
-    size_t heap_bytes = key_bytes > FF_KEY_INLINE ? key_bytes : 0;
-    struct ff_slot *slot;
-
-    if (table->used >= key_capacity(table->slot_count) ||
-        heap_bytes > table->heap_size - table->heap_used) {
-        int code = make_room(table, 1, heap_bytes);
-
-        if (code < 0)
-            return code;
-    }
-
-    slot = find_empty(table->slots, table->slot_count, hash);
-    *slot = (struct ff_slot){.count = amount, .hash = hash, .key_bytes = (uint32_t)key_bytes};
-    if (key_bytes > FF_KEY_INLINE) {
-        slot->key.far.heap_offset = table->heap_used;
-        slot->key.far.prefix = ff_key_prefix(key, key_bytes);
-        memcpy(table->heap + table->heap_used, key, key_bytes);
-        table->heap_used += key_bytes;
-    } else if (key_bytes > 0) {
-        memcpy(slot->key.inline_key, key, key_bytes);
-    }
-    table->used++;
-    table->total += amount;
-    return 0;
+    return sizeof(uint32_t) + (kind == FF_SLOT_WIDE ? sizeof(uint64_t) : 0);
 }
 
-static int add_hashed(struct ff_table *table, uint32_t hash, const char *key, size_t key_bytes,
-                      uint64_t amount)
+/* Puts a record with the key into the heap, which has room, and its place into the slot. */
+static void write_record(struct ff_table *table, struct ff_slot *slot, const struct ff_key *key,
+                         unsigned kind)
 {
-    struct ff_slot *slot;
+    char *record = table->heap + table->heap_used + head_bytes(kind) - sizeof(uint32_t);
+
+    slot->low = table->heap_used;
+    slot->high = key->hash;
+    memcpy(record, &key->key_bytes, sizeof(uint32_t));
+    memcpy(record + sizeof(uint32_t), bytes_of(key), key->key_bytes);
+    table->heap_used += head_bytes(kind) + key->key_bytes;
+}
+
+/* What the slot of a key will be when its sum has become this. */
+static unsigned kind_with(const struct ff_key *key, uint64_t sum)
+{
+    if (sum > FF_SLOT_SUM_MAX)
+        return FF_SLOT_WIDE;
+    return key->key_bytes <= FF_KEY_INLINE ? key->key_bytes : FF_SLOT_FAR;
+}
+
+/* The bytes of a record that the key needs and does not have. */
+static size_t missing_bytes(const struct ff_slot *slot, unsigned kind, const struct ff_key *key)
+{
+    bool has_record = slot->tally != 0 && ff_slot_kind(slot) == kind;
+
+    return kind <= FF_KEY_INLINE || has_record ? 0 : head_bytes(kind) + key->key_bytes;
+}
+
+/* Gives a slot of the key, or an empty one, this sum.  There is room. */
+static void store_sum(struct ff_table *table, struct ff_slot *slot, const struct ff_key *key,
+                      uint64_t sum)
+{
+    unsigned kind = kind_with(key, sum);
+
+    table->used += slot->tally == 0;
+    if (missing_bytes(slot, kind, key) > 0) {
+        write_record(table, slot, key, kind);
+        table->wide += kind == FF_SLOT_WIDE;
+    } else if (kind <= FF_KEY_INLINE) {
+        slot->low = key->low;
+        slot->high = key->high;
+    }
+    if (kind == FF_SLOT_WIDE)
+        memcpy(table->heap + slot->low, &sum, sizeof(sum));
+    slot->tally = kind == FF_SLOT_WIDE ? kind : (uint32_t)sum * FF_TALLY_ONE + kind;
+}
+
+/* All memory is there before anything changes, so a failure leaves the table as it was. */
+static int add(struct ff_table *table, const struct ff_key *key, uint64_t amount)
+{
+    int code;
 
     /* No sum passes the total, so this is the only sum that can overflow. */
     if (amount > UINT64_MAX - table->total)
         return FORKFOLD_E_LIMIT;
-    if (table->slot_count > 0) {
-        slot = find_slot(table, hash, key, key_bytes);
-        if (slot->count != 0) {
-            slot->count += amount;
-            table->total += amount;
-            return 0;
-        }
-    }
     /* A sum of 0 would make the slot an empty one that is counted as used. */
     if (amount == 0)
         return 0;
-    return insert_key(table, hash, key, key_bytes, amount);
+    code = ff_table_reserve(table, 1);
+    while (code == 0) {
+        struct ff_slot *slot = find_slot(table, key);
+        uint64_t sum = amount + (slot->tally != 0 ? ff_slot_sum(slot, table->heap) : 0);
+        size_t more_keys = slot->tally == 0;
+        size_t more_bytes = missing_bytes(slot, kind_with(key, sum), key);
+
+        if (more_keys <= key_capacity(table->slot_count) - table->used &&
+            more_bytes <= table->heap_size - table->heap_used) {
+            store_sum(table, slot, key, sum);
+            table->total += amount;
+            break;
+        }
+        /* Afterwards the key lies elsewhere, or nowhere: the table may have been emptied. */
+        code = make_room(table, more_keys, more_bytes);
+    }
+    return code;
 }
 
-int ff_table_add(struct ff_table *table, const void *key, size_t key_bytes, uint64_t amount)
+int ff_table_add(struct ff_table *table, const void *bytes, size_t key_bytes, uint64_t amount)
 {
+    struct ff_key key;
+
     if (key_bytes > FF_KEY_BYTES_MAX)
         return FORKFOLD_E_LIMIT;
-    return add_hashed(table, (uint32_t)(ff_key_hash(key, key_bytes) >> 32), key, key_bytes, amount);
+    key = key_of_bytes(bytes, (uint32_t)key_bytes);
+    return add(table, &key, amount);
 }
 
-/* The hash and the length of a slot or a key as one number. */
-static inline uint64_t tag_of(const uint32_t *hash_and_bytes)
+/* The first slot from the key's home on that holds it as a near one, or is empty. */
+static inline struct ff_slot *find_near(struct ff_homes homes, const struct ff_key *key)
 {
-    uint64_t tag;
-
-    memcpy(&tag, hash_and_bytes, sizeof(tag));
-    return tag;
-}
-
-static const char *bytes_of(const struct ff_key *key)
-{
-    const char *address;
-
-    if (key->key_bytes <= FF_KEY_INLINE)
-        return (const char *)key->words;
-    memcpy(&address, &key->words[0], sizeof(address));
-    return address;
-}
-
-/* Whether a slot holds the key, given that hash and length agree. */
-static inline bool slot_holds_key(const struct ff_slot *slot, const char *heap,
-                                  const struct ff_key *key)
-{
-    uint64_t words[2];
-
-    if (key->key_bytes > FF_KEY_INLINE)
-        return slot_holds(slot, heap, key->hash, bytes_of(key), key->key_bytes);
-    memcpy(words, slot->key.inline_key, sizeof(words));
-    return ((words[0] ^ key->words[0]) | (words[1] ^ key->words[1])) == 0;
-}
-
-/* As find_slot, from the home of the key on; end is that of the slots. */
-static inline struct ff_slot *find_key(const struct ff_table *table, struct ff_homes homes,
-                                       const struct ff_slot *end, const struct ff_key *key)
-{
-    uint64_t tag = tag_of(&key->hash);
+    const struct ff_slot *end = homes.slots + homes.slot_count;
     struct ff_slot *slot = ff_home_of(homes, key->hash);
 
-    for (;;) {
-        /* An empty slot may have a tag that is 0; no key is empty where it matters. */
-        if (tag_of(&slot->hash) == tag && slot_holds_key(slot, table->heap, key))
-            return slot;
-        if (slot->count == 0)
-            return slot;
+    while (!holds_near(slot, key) && slot->tally != 0) {
         if (++slot == end)
             slot = homes.slots;
     }
+    return slot;
 }
 
-int ff_table_add_keys(struct ff_table *table, const struct ff_key *keys, size_t count)
+int ff_table_add_near(struct ff_table *table, const struct ff_key *keys, size_t count)
 {
     int code = ff_table_reserve(table, 1);
-    struct ff_homes homes;
-    const struct ff_slot *end;
+    struct ff_homes homes = ff_table_homes(table);
+    size_t capacity = key_capacity(homes.slot_count);
     uint64_t known = 0; /* keys added that are not in the total yet */
 
-    if (code < 0)
-        return code;
     if (count > UINT64_MAX - table->total)
         return FORKFOLD_E_LIMIT;
-    homes = ff_table_homes(table);
-    end = table->slots + table->slot_count;
-    for (size_t i = 0; i < count; i++) {
-        struct ff_slot *slot = find_key(table, homes, end, &keys[i]);
+    for (size_t i = 0; i < count && code == 0; i++) {
+        struct ff_slot *slot = find_near(homes, &keys[i]);
 
-        if (slot->count != 0) {
-            slot->count++;
+        if (slot->tally - 1 < FF_SLOT_SUM_MAX * FF_TALLY_ONE - 1) {
+            slot->tally += FF_TALLY_ONE;
             known++;
-            continue;
+        } else if (slot->tally == 0 && table->wide == 0 && table->used < capacity) {
+            *slot = (struct ff_slot){.low = keys[i].low,
+                                     .high = keys[i].high,
+                                     .tally = FF_TALLY_ONE + keys[i].key_bytes};
+            table->used++;
+            known++;
+        } else {
+            /* There is no room, or it may have a wide slot, or should. */
+            table->total += known;
+            known = 0;
+            code = add(table, &keys[i], 1);
+            homes = ff_table_homes(table);
+            capacity = key_capacity(homes.slot_count);
         }
-        table->total += known;
-        known = 0;
-        code = insert_key(table, keys[i].hash, bytes_of(&keys[i]), keys[i].key_bytes, 1);
-        if (code < 0)
-            return code;
-        homes = ff_table_homes(table);
-        end = table->slots + table->slot_count;
     }
     table->total += known;
-    return 0;
+    return code;
+}
+
+/* The slot that most likely holds a far key, or an empty one; its record is asked for. */
+static struct ff_slot *foresee_far(const struct ff_table *table, struct ff_homes homes,
+                                   const struct ff_key *key)
+{
+    const struct ff_slot *end = homes.slots + homes.slot_count;
+    struct ff_slot *slot = ff_home_of(homes, key->hash);
+
+    while (slot->tally != 0 && (slot->high != key->hash || ff_slot_kind(slot) <= FF_KEY_INLINE)) {
+        if (++slot == end)
+            slot = homes.slots;
+    }
+    __builtin_prefetch(table->heap + slot->low);
+    return slot;
+}
+
+/* Whether a slot holds a far key, and one more fits its sum. */
+static inline bool has_room_for_far(const struct ff_slot *slot, const char *heap,
+                                    const struct ff_key *key)
+{
+    return ff_slot_kind(slot) == FF_SLOT_FAR && slot->tally / FF_TALLY_ONE < FF_SLOT_SUM_MAX &&
+           holds(slot, heap, key);
+}
+
+/* Up to FAR_KEYS_MAX of them. */
+static int add_far(struct ff_table *table, const struct ff_key *keys, size_t count)
+{
+    struct ff_homes homes = ff_table_homes(table);
+    struct ff_slot *slots[FAR_KEYS_MAX];
+    int code = 0;
+
+    for (size_t i = 0; i < count; i++)
+        slots[i] = foresee_far(table, homes, &keys[i]);
+    for (size_t i = 0; i < count && code == 0; i++) {
+        /* Adding may move the slots, or empty them. */
+        if (table->slots == homes.slots && has_room_for_far(slots[i], table->heap, &keys[i])) {
+            slots[i]->tally += FF_TALLY_ONE;
+            table->total++;
+        } else {
+            code = add(table, &keys[i], 1);
+        }
+    }
+    return code;
+}
+
+int ff_table_add_far(struct ff_table *table, const struct ff_key *keys, size_t count)
+{
+    int code = ff_table_reserve(table, 1);
+
+    if (count > UINT64_MAX - table->total)
+        return FORKFOLD_E_LIMIT;
+    while (count > 0 && code == 0) {
+        size_t now = count < FAR_KEYS_MAX ? count : FAR_KEYS_MAX;
+
+        code = add_far(table, keys, now);
+        keys += now;
+        count -= now;
+    }
+    return code;
+}
+
+/* ---- Merging ------------------------------------------------------------- */
+
+static bool lacks(const struct ff_table *table, const struct ff_key *key)
+{
+    return table->slot_count == 0 || find_slot(table, key)->tally == 0;
 }
 
 /* How many keys the table lacks of another. */
@@ -451,12 +558,11 @@ static size_t count_missing(const struct ff_table *table, const struct ff_table 
     for (size_t i = 0; i < other->slot_count; i++) {
         const struct ff_slot *slot = &other->slots[i];
 
-        if (slot->count == 0)
-            continue;
-        if (table->slot_count == 0 ||
-            find_slot(table, slot->hash, ff_slot_key(slot, other->heap), slot->key_bytes)->count ==
-                0)
-            missing++;
+        if (slot->tally != 0) {
+            struct ff_key key = key_of_slot(slot, other->heap);
+
+            missing += lacks(table, &key);
+        }
     }
     return missing;
 }
@@ -488,16 +594,23 @@ int ff_table_merge(struct ff_table *into, const struct ff_table *from)
     for (size_t i = 0; i < from->slot_count && code == 0; i++) {
         const struct ff_slot *slot = &from->slots[i];
 
-        if (slot->count > 0)
-            code = add_hashed(into, slot->hash, ff_slot_key(slot, from->heap), slot->key_bytes,
-                              slot->count);
+        if (slot->tally != 0) {
+            struct ff_key key = key_of_slot(slot, from->heap);
+
+            code = add(into, &key, ff_slot_sum(slot, from->heap));
+        }
     }
     return code;
 }
 
-uint64_t ff_table_get(const struct ff_table *table, const void *key, size_t key_bytes)
+uint64_t ff_table_get(const struct ff_table *table, const void *bytes, size_t key_bytes)
 {
+    struct ff_key key;
+    const struct ff_slot *slot;
+
     if (table->slot_count == 0 || key_bytes > FF_KEY_BYTES_MAX)
         return 0;
-    return find_slot(table, (uint32_t)(ff_key_hash(key, key_bytes) >> 32), key, key_bytes)->count;
+    key = key_of_bytes(bytes, (uint32_t)key_bytes);
+    slot = find_slot(table, &key);
+    return slot->tally != 0 ? ff_slot_sum(slot, table->heap) : 0;
 }

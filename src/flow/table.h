@@ -5,8 +5,14 @@
  * One worker owns it; nobody else sees it before it is sealed (partial.h).
  * Open addressing by the top bits of the hash, so that walking the slots from
  * first to last meets the keys almost in hash order, which is the order of a
- * sealed partial.  Keys of up to FF_KEY_INLINE bytes lie in their slot; longer
- * ones in a heap that the table owns.
+ * sealed partial.
+ *
+ * What most keys and sums need lies in a slot of 16 bytes: a near key, of up to FF_KEY_INLINE
+ * bytes, and a sum below 2^28.  The rest lies in a heap that the table owns: far keys, and the keys
+ * whose sums have become too large for a slot, each in a record of its own:
+ *
+ *     FF_SLOT_FAR    key_bytes (4 bytes), key
+ *     FF_SLOT_WIDE   sum (8 bytes), key_bytes (4 bytes), key
  */
 #ifndef FF_FLOW_TABLE_H
 #define FF_FLOW_TABLE_H
@@ -16,30 +22,33 @@
 #include <stdint.h>
 #include <string.h>
 
-enum { FF_KEY_INLINE = 16 };
+enum { FF_KEY_INLINE = 12 };
 
 /* The longest key; a longer one is FORKFOLD_E_LIMIT. */
 #define FF_KEY_BYTES_MAX ((size_t)UINT32_MAX)
 
 /*
- * The most slots: past them the 32 bits of hash that a slot keeps no longer tell
- * slots apart.  A table that needs more (about 2.7e9 keys) is FORKFOLD_E_LIMIT.
+ * The most slots: past them the 32 bits of hash no longer tell slots apart.  A table that needs
+ * more (about 2.7e9 keys) is FORKFOLD_E_LIMIT.
  */
 #define FF_SLOT_COUNT_MAX (UINT64_C(1) << 32)
 
-/* One key.  32 bytes, two to a cache line; count 0 marks an empty slot. */
+/* What a slot holds: up to FF_KEY_INLINE, a near key of so many bytes. */
+enum ff_slot_kind { FF_SLOT_FAR = FF_KEY_INLINE + 1, FF_SLOT_WIDE, FF_SLOT_KIND_MASK = 15 };
+
+/* One key.  16 bytes, four to a cache line. */
 struct ff_slot {
-    uint64_t count;
-    uint32_t hash; /* upper half of the key's 64-bit hash */
-    uint32_t key_bytes;
-    union {
-        char inline_key[FF_KEY_INLINE]; /* key_bytes <= FF_KEY_INLINE; the rest is zero */
-        struct {
-            uint64_t heap_offset; /* of the key in the table's or the partial's heap */
-            uint64_t prefix;      /* the first 8 bytes of the key, big-endian */
-        } far;
-    } key;
+    uint64_t low; /* near: the first 8 bytes of the key; otherwise its record's place in the heap */
+    uint32_t high;  /* near: the next 4, and zeros behind the key; otherwise the hash */
+    uint32_t tally; /* the kind; above it the sum, 0 in a wide slot.  0 = the slot is empty */
 };
+
+/* The unit and the largest of the sums that fit a slot. */
+#define FF_TALLY_ONE    (UINT32_C(1) << 4)
+#define FF_SLOT_SUM_MAX (UINT32_MAX / FF_TALLY_ONE)
+
+/* Bytes behind the heap that can be read. */
+enum { FF_HEAP_SLACK = 16 };
 
 struct ff_table;
 
@@ -61,8 +70,9 @@ struct ff_table {
     struct ff_slot *slots;    /* slot_count of them; NULL while empty */
     size_t slot_count;
     size_t used;    /* slots that hold a key */
-    uint64_t total; /* sum of all counts */
-    char *heap;     /* keys longer than FF_KEY_INLINE, one after the other */
+    size_t wide;    /* of those, wide ones */
+    uint64_t total; /* sum of all sums */
+    char *heap;     /* records, one after the other */
     size_t heap_used;
     size_t heap_size;
 };
@@ -85,11 +95,40 @@ static inline uint64_t ff_key_prefix(const char *key, size_t key_bytes)
     return be64toh(prefix);
 }
 
-/* The bytes of a slot's key; heap is that of the table or the partial that the slot belongs to. */
+static inline unsigned ff_slot_kind(const struct ff_slot *slot)
+{
+    return slot->tally & FF_SLOT_KIND_MASK;
+}
+
+/* Of a slot that is not near: what its record has behind the sum. */
+static inline const char *ff_slot_record(const struct ff_slot *slot, const char *heap)
+{
+    return heap + slot->low + (ff_slot_kind(slot) == FF_SLOT_WIDE ? sizeof(uint64_t) : 0);
+}
+
+/* For slots that hold a key, with the heap of their table. */
+static inline size_t ff_slot_key_bytes(const struct ff_slot *slot, const char *heap)
+{
+    uint32_t key_bytes = ff_slot_kind(slot);
+
+    if (key_bytes > FF_KEY_INLINE)
+        memcpy(&key_bytes, ff_slot_record(slot, heap), sizeof(key_bytes));
+    return key_bytes;
+}
+
 static inline const char *ff_slot_key(const struct ff_slot *slot, const char *heap)
 {
-    return slot->key_bytes <= FF_KEY_INLINE ? slot->key.inline_key
-                                            : heap + slot->key.far.heap_offset;
+    return ff_slot_kind(slot) <= FF_KEY_INLINE ? (const char *)slot
+                                               : ff_slot_record(slot, heap) + sizeof(uint32_t);
+}
+
+static inline uint64_t ff_slot_sum(const struct ff_slot *slot, const char *heap)
+{
+    uint64_t sum = slot->tally / FF_TALLY_ONE;
+
+    if (ff_slot_kind(slot) == FF_SLOT_WIDE)
+        memcpy(&sum, heap + slot->low, sizeof(sum));
+    return sum;
 }
 
 /* The slot where the search for a hash begins: its top bits. */
@@ -110,49 +149,52 @@ void ff_table_clear(struct ff_table *table);
 /* 64-bit hash of a key; the same in every process of a run, not across versions. */
 uint64_t ff_key_hash(const void *key, size_t key_bytes);
 
-/*
- * A key on its way to the table, with the hash of its slot.  One of 1 to FF_KEY_INLINE bytes is in
- * two registers, zero-padded; of a longer one the first word is its address.  hash and key_bytes
- * lie as they do in a slot, so that both compare at once.
- */
+/* A key on its way to the table. */
 struct ff_key {
-    uint64_t words[2];
-    uint32_t hash;
+    uint64_t low;  /* near: as in a slot; of a far key its address */
+    uint32_t high; /* near: as in a slot */
     uint32_t key_bytes;
+    uint32_t hash; /* upper half of ff_key_hash */
 };
 
-__extension__ typedef unsigned __int128 ff_uint128;
-
-/* The upper half of ff_key_hash for a key whose bytes are in two words, zero-padded. */
-static inline uint32_t ff_short_hash(uint64_t low, uint64_t high, uint32_t key_bytes)
+/* The upper half of ff_key_hash for a near key: two rounds of multiplication, which spread each bit. */
+static inline uint32_t ff_near_hash(uint64_t low, uint32_t high)
 {
-    /* One multiplication of 64 by 64 bits; the constants are the fractions of two square roots. */
-    ff_uint128 product = (ff_uint128)(low ^ key_bytes ^ UINT64_C(0x6a09e667f3bcc908)) *
-                         (high ^ UINT64_C(0xbb67ae8584caa73b));
+    /* The constants are the fractions of square roots, made odd. */
+    uint64_t mixed = (low ^ high * UINT64_C(0x3c6ef372fe94f82b)) * UINT64_C(0x6a09e667f3bcc909);
 
-    return (uint32_t)(((uint64_t)(product >> 64) ^ (uint64_t)product) >> 32);
+    return (uint32_t)((mixed ^ mixed >> 32) * UINT64_C(0xbb67ae8584caa73b) >> 32);
 }
 
-/* Which bits of two words belong to a key of so many bytes; little-endian. */
-extern const uint64_t ff_short_masks[FF_KEY_INLINE + 1][2];
+static inline uint32_t ff_slot_hash(const struct ff_slot *slot)
+{
+    return ff_slot_kind(slot) <= FF_KEY_INLINE ? ff_near_hash(slot->low, slot->high) : slot->high;
+}
+
+/* Which bits of two words belong to a near key of so many bytes; little-endian. */
+struct ff_near_mask {
+    uint64_t low;
+    uint64_t high;
+};
+extern const struct ff_near_mask ff_near_masks[FF_KEY_INLINE + 1];
 
 /* Makes the key of the first key_bytes bytes of two words, whatever lies behind them. */
-static inline struct ff_key ff_key_of_words(uint64_t low, uint64_t high, uint32_t key_bytes)
+static inline struct ff_key ff_near_key(uint64_t low, uint64_t high, uint32_t key_bytes)
 {
-    low &= ff_short_masks[key_bytes][0];
-    high &= ff_short_masks[key_bytes][1];
-    return (struct ff_key){
-        .words = {low, high}, .hash = ff_short_hash(low, high, key_bytes), .key_bytes = key_bytes};
+    struct ff_key key = {.low = low & ff_near_masks[key_bytes].low,
+                         .high = (uint32_t)(high & ff_near_masks[key_bytes].high),
+                         .key_bytes = key_bytes};
+
+    key.hash = ff_near_hash(key.low, key.high);
+    return key;
 }
 
 /* The same of more than FF_KEY_INLINE bytes in memory, which the key borrows. */
-static inline struct ff_key ff_key_of_bytes(const void *bytes, uint32_t key_bytes)
+static inline struct ff_key ff_far_key(const void *bytes, uint32_t key_bytes)
 {
-    struct ff_key key = {.hash = (uint32_t)(ff_key_hash(bytes, key_bytes) >> 32),
-                         .key_bytes = key_bytes};
-
-    memcpy(&key.words[0], &bytes, sizeof(bytes));
-    return key;
+    return (struct ff_key){.low = (uintptr_t)bytes,
+                           .key_bytes = key_bytes,
+                           .hash = (uint32_t)(ff_key_hash(bytes, key_bytes) >> 32)};
 }
 
 /*
@@ -188,10 +230,12 @@ static inline struct ff_slot *ff_home_of(struct ff_homes homes, uint32_t hash)
 }
 
 /*
- * Adds 1 to the sum of each of count keys; as so many calls of ff_table_add.
- * On failure the keys before the one that failed are added, or none (FORKFOLD_E_LIMIT).
+ * Adds 1 to the sum of each of count keys, all near and none empty, or all far; as so many calls of
+ * ff_table_add.  On failure the keys before the one that failed are added, or none
+ * (FORKFOLD_E_LIMIT).
  */
-int ff_table_add_keys(struct ff_table *table, const struct ff_key *keys, size_t count);
+int ff_table_add_near(struct ff_table *table, const struct ff_key *keys, size_t count);
+int ff_table_add_far(struct ff_table *table, const struct ff_key *keys, size_t count);
 
 /* Adds every sum of from to into.  0, FORKFOLD_E_MEMORY or FORKFOLD_E_LIMIT; then into may hold a
  * part. */

@@ -15,8 +15,11 @@ enum {
     CHUNK_BLOCKS = FF_SCAN_CHUNK_BYTES / FF_MASK_BYTES,
     /* Keys between prefetching a slot and looking at it. */
     BATCH_KEYS = 256,
+    BATCH_FAR_KEYS = 64,
     /* Three bytes of key for two of the token at most, and what is written beyond the last. */
     BUILT_BYTES = FF_SCAN_CHUNK_BYTES * 3 / 2 + 16,
+    /* What is read of a key that may be near. */
+    WORDS_BYTES = 2 * sizeof(uint64_t),
     /* What ff_run_edges writes at most in one go, beyond what counts. */
     EDGES_SLACK = FF_MASK_BYTES
 };
@@ -40,8 +43,10 @@ struct chunk {
 struct batch {
     struct ff_word_kernel *kernel;
     struct ff_table *table;
-    struct ff_key keys[BATCH_KEYS];
+    struct ff_key keys[BATCH_KEYS]; /* near ones */
     size_t count;
+    struct ff_key far_keys[BATCH_FAR_KEYS];
+    size_t far_count;
     size_t built_used;                /* of built */
     unsigned char built[BUILT_BYTES]; /* keys that differ from the input, until they are flushed */
 };
@@ -171,18 +176,39 @@ static void mark_kept_letters(struct chunk *chunk)
 
 static int flush(struct batch *batch)
 {
-    int code = ff_table_add_keys(batch->table, batch->keys, batch->count);
+    int code = ff_table_add_near(batch->table, batch->keys, batch->count);
 
+    if (code == 0)
+        code = ff_table_add_far(batch->table, batch->far_keys, batch->far_count);
     batch->count = 0;
+    batch->far_count = 0;
     batch->built_used = 0;
     return code;
 }
 
-static inline int add_key(struct batch *batch, struct ff_key key)
+static inline void prefetch_home(const struct batch *batch, uint32_t hash)
 {
-    batch->keys[batch->count++] = key;
-    __builtin_prefetch(ff_home_of(ff_table_homes(batch->table), key.hash), 1);
+    __builtin_prefetch(ff_home_of(ff_table_homes(batch->table), hash), 1);
+}
+
+/* Adds the near key that two words begin with. */
+static inline int add_near(struct batch *batch, uint64_t low, uint64_t high, size_t key_bytes)
+{
+    struct ff_key *key = &batch->keys[batch->count++];
+
+    *key = ff_near_key(low, high, (uint32_t)key_bytes);
+    prefetch_home(batch, key->hash);
     return batch->count == BATCH_KEYS ? flush(batch) : 0;
+}
+
+/* The bytes stay where they are until the batch is flushed. */
+static inline int add_far(struct batch *batch, const unsigned char *bytes, size_t key_bytes)
+{
+    struct ff_key *key = &batch->far_keys[batch->far_count++];
+
+    *key = ff_far_key(bytes, (uint32_t)key_bytes);
+    prefetch_home(batch, key->hash);
+    return batch->far_count == BATCH_FAR_KEYS ? flush(batch) : 0;
 }
 
 /* Where to build a key for a token of so many bytes: 16 bytes beyond the key may be written. */
@@ -202,10 +228,10 @@ static int add_built(struct batch *batch, const unsigned char *key, size_t key_b
         return 0;
     if (key_bytes > FF_KEY_INLINE) {
         batch->built_used += key_bytes;
-        return add_key(batch, ff_key_of_bytes(key, (uint32_t)key_bytes));
+        return add_far(batch, key, key_bytes);
     }
     memcpy(words, key, sizeof(words));
-    return add_key(batch, ff_key_of_words(words[0], words[1], (uint32_t)key_bytes));
+    return add_near(batch, words[0], words[1], key_bytes);
 }
 
 /* A character of three or four well-formed bytes; returns where its key ends. */
@@ -258,18 +284,18 @@ static unsigned char *build_key(const unsigned char *bytes, size_t count, unsign
 /* Adds a key that is bytes of the chunk as they are. */
 static int add_bytes(struct batch *batch, const struct chunk *chunk, size_t at, size_t length)
 {
-    unsigned char near_end[FF_KEY_INLINE] = {0};
+    unsigned char near_end[WORDS_BYTES] = {0};
     uint64_t words[2];
 
     if (length > FF_KEY_INLINE)
-        return add_key(batch, ff_key_of_bytes(chunk->bytes + at, (uint32_t)length));
-    if (at + FF_KEY_INLINE <= chunk->readable) {
+        return add_far(batch, chunk->bytes + at, length);
+    if (at + WORDS_BYTES <= chunk->readable) {
         memcpy(words, chunk->bytes + at, sizeof(words));
     } else {
         memcpy(near_end, chunk->bytes + at, length);
         memcpy(words, near_end, sizeof(words));
     }
-    return add_key(batch, ff_key_of_words(words[0], words[1], (uint32_t)length));
+    return add_near(batch, words[0], words[1], length);
 }
 
 /* Adds what the letters rule makes of well-formed bytes of the chunk. */
@@ -441,8 +467,8 @@ static size_t make_keys(struct batch *batch, const struct chunk *chunk, size_t r
         if (length > FF_KEY_INLINE || at > last)
             break;
         memcpy(words, chunk->bytes + at, sizeof(words));
-        *key = ff_key_of_words(lower_case(words[0], set_bits, chunk->is_ascii),
-                               lower_case(words[1], set_bits, chunk->is_ascii), (uint32_t)length);
+        *key = ff_near_key(lower_case(words[0], set_bits, chunk->is_ascii),
+                           lower_case(words[1], set_bits, chunk->is_ascii), (uint32_t)length);
         __builtin_prefetch(ff_home_of(homes, key->hash), 1);
     }
     batch->count = (size_t)(key - batch->keys);
@@ -452,7 +478,7 @@ static size_t make_keys(struct batch *batch, const struct chunk *chunk, size_t r
 static int count_runs(struct batch *batch, const struct chunk *chunk, uint64_t set_bits)
 {
     /* Less can be read only where there is less than a block: there is no chunk then. */
-    size_t last = chunk->readable - FF_KEY_INLINE;
+    size_t last = chunk->readable - WORDS_BYTES;
     size_t run = 0;
     int code = 0;
 
@@ -497,6 +523,7 @@ int FF_SCAN_NAME(struct ff_word_kernel *kernel, struct ff_table *table, const un
     batch.kernel = kernel;
     batch.table = table;
     batch.count = 0;
+    batch.far_count = 0;
     batch.built_used = 0;
     while (code == 0 && count - at >= FF_SCAN_BYTES_MIN) {
         size_t left = count - at;

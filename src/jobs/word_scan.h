@@ -5,7 +5,7 @@
  * It works on chunks that fit the first-level cache, in three passes:
  *   1. the kinds of all bytes as bits (byte_masks.h), and from them the
  *      places where words start and end;
- *   2. for each word its key, of at most 16 bytes in two registers, its hash,
+ *   2. for each word its key, of at most 12 bytes in two registers, its hash,
  *      and a prefetch of the slot where it belongs;
  *   3. for a batch of keys at a time, the slots.
  * Under the letters rule most tokens of ASCII text are one run of letters, with other signs before

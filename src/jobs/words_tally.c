@@ -29,7 +29,7 @@ int ff_tally_spill(struct ff_tally *tally, struct ff_worker *worker, uint64_t fi
     if (entries == NULL)
         return FORKFOLD_E_MEMORY; /* the worker ends, and no item is to blame */
     for (size_t i = 0; i < counts->slot_count; i++)
-        if (counts->slots[i].count != 0)
+        if (counts->slots[i].tally != 0)
             entries[count++] = ff_entry_of(&counts->slots[i], counts->heap);
     ff_entries_sort(entries, count, FF_BY_KEY);
     code = ff_spill_entries(worker, entries, count, FF_BY_KEY, fingerprint, &tally->spilled);

@@ -115,9 +115,10 @@ static inline void require_same_words(const struct ff_table *table, const struct
     for (size_t i = 0; i < expected->slot_count; i++) {
         const struct ff_slot *slot = &expected->slots[i];
 
-        if (slot->count > 0)
-            REQUIRE(ff_table_get(table, ff_slot_key(slot, expected->heap), slot->key_bytes) ==
-                    slot->count);
+        if (slot->tally != 0)
+            REQUIRE(ff_table_get(table, ff_slot_key(slot, expected->heap),
+                                 ff_slot_key_bytes(slot, expected->heap)) ==
+                    ff_slot_sum(slot, expected->heap));
     }
 }
 

@@ -162,7 +162,7 @@ static void assert_entry_is(const struct ff_entry *entry, const struct random_ke
 /* Writes a record in exactly the memory that it may use, from a key in no more than it needs. */
 static unsigned char *put_record(const struct random_key *key, size_t *bytes)
 {
-    size_t readable = key->length < FF_KEY_INLINE ? FF_KEY_INLINE : key->length;
+    size_t readable = key->length < FF_RECORD_SLACK ? FF_RECORD_SLACK : key->length;
     unsigned char *source = allocate(readable);
     unsigned char *record;
 

@@ -91,26 +91,26 @@ static void keys_are_told_apart_by_length_and_nul_bytes(void **state)
     ff_table_free(&table);
 }
 
+/* Far ones: the hash of a near key is what it is. */
 static void keys_with_equal_hashes_are_told_apart(void **state)
 {
     char zeros[40] = {0};
-    struct ff_slot slots[sizeof(zeros) + 1] = {0};
-    struct ff_table from = {
-        .slots = slots, .slot_count = sizeof(zeros) + 1, .used = sizeof(zeros) + 1, .heap = zeros};
+    struct ff_key keys[sizeof(zeros)];
+    size_t count = 0;
     struct ff_table table = {0};
 
     (void)state;
-    for (unsigned length = 0; length <= sizeof(zeros); length++) {
-        slots[length].count = 1 + length;
-        slots[length].hash = UINT32_MAX;
-        slots[length].key_bytes = length;
+    for (uint32_t length = FF_KEY_INLINE + 1; length <= sizeof(zeros); length++) {
+        keys[count] = ff_far_key(zeros, length);
+        keys[count++].hash = UINT32_MAX;
     }
-    for (unsigned turn = 0; turn < 2; turn++)
-        assert_int_equal(ff_table_merge(&table, &from), 0);
-    assert_int_equal(table.used, sizeof(zeros) + 1);
+    for (size_t i = 0; i < count; i++)
+        assert_int_equal(ff_table_add_far(&table, keys + i, count - i), 0);
+    assert_int_equal(table.used, count);
     for (size_t i = 0; i < table.slot_count; i++) {
-        if (table.slots[i].count != 0)
-            assert_int_equal(table.slots[i].count, 2 * (1 + table.slots[i].key_bytes));
+        if (table.slots[i].tally != 0)
+            assert_int_equal(ff_slot_sum(&table.slots[i], table.heap),
+                             ff_slot_key_bytes(&table.slots[i], table.heap) - FF_KEY_INLINE);
     }
     ff_table_free(&table);
 }
@@ -320,49 +320,126 @@ static void failed_merge_leaves_a_usable_table(void **state)
     free_random_keys(&set);
 }
 
-static struct ff_key short_key_of(const char *key, size_t key_bytes)
+static struct ff_key near_key_of(const char *key, size_t key_bytes)
 {
     uint64_t words[2] = {UINT64_MAX, UINT64_MAX}; /* what lies behind the key must not matter */
 
     memcpy(words, key, key_bytes);
-    return ff_key_of_words(words[0], words[1], (uint32_t)key_bytes);
+    return ff_near_key(words[0], words[1], (uint32_t)key_bytes);
 }
 
-/* Keys of 1 to 16 bytes, NULs among them, half of them met before: as one by one. */
-static void short_keys_in_batches_are_the_same_as_one_by_one(void **state)
+static void assert_same_sums(const struct ff_table *table, const struct ff_table *expected)
 {
-    enum { BATCH = 100, BATCHES = 500 };
+    assert_int_equal(table->used, expected->used);
+    assert_int_equal(table->total, expected->total);
+    for (size_t i = 0; i < expected->slot_count; i++) {
+        const struct ff_slot *slot = &expected->slots[i];
+
+        if (slot->tally != 0)
+            assert_int_equal(ff_table_get(table, ff_slot_key(slot, expected->heap),
+                                          ff_slot_key_bytes(slot, expected->heap)),
+                             ff_slot_sum(slot, expected->heap));
+    }
+}
+
+/* Keys of 1 to 24 bytes, NULs among them, half of them met before: as one by one. */
+static void keys_in_batches_are_the_same_as_one_by_one(void **state)
+{
+    enum { BATCH = 100, BATCHES = 500, LONGEST = 2 * FF_KEY_INLINE };
     struct ff_table batched = {0};
     struct ff_table single = {0};
 
     (void)state;
     for (int batch = 0; batch < BATCHES; batch++) {
-        struct ff_key keys[BATCH];
+        struct ff_key near[BATCH];
+        struct ff_key far[BATCH];
+        char bytes[BATCH][LONGEST] = {{0}};
+        size_t near_count = 0;
+        size_t far_count = 0;
 
         for (int i = 0; i < BATCH; i++) {
-            char bytes[FF_KEY_INLINE] = {0};
-            size_t key_bytes = 1 + random_below(FF_KEY_INLINE);
+            size_t key_bytes = 1 + random_below(LONGEST);
 
             for (size_t at = 0; at < key_bytes; at++)
-                bytes[at] = (char)random_below(key_bytes < 3 ? 256 : 3);
-            keys[i] = short_key_of(bytes, key_bytes);
-            assert_int_equal(keys[i].hash, ff_key_hash(bytes, key_bytes) >> 32);
-            assert_int_equal(ff_table_add(&single, bytes, key_bytes, 1), 0);
-        }
-        assert_int_equal(ff_table_add_keys(&batched, keys, BATCH), 0);
-    }
-    assert_int_equal(batched.used, single.used);
-    assert_int_equal(batched.total, single.total);
-    for (size_t i = 0; i < single.slot_count; i++) {
-        const struct ff_slot *slot = &single.slots[i];
+                bytes[i][at] = (char)random_below(key_bytes < 3 ? 256 : 3);
+            struct ff_key *key =
+                key_bytes <= FF_KEY_INLINE ? &near[near_count++] : &far[far_count++];
 
-        if (slot->count != 0)
-            assert_int_equal(
-                ff_table_get(&batched, ff_slot_key(slot, single.heap), slot->key_bytes),
-                slot->count);
+            *key = key_bytes <= FF_KEY_INLINE ? near_key_of(bytes[i], key_bytes)
+                                              : ff_far_key(bytes[i], (uint32_t)key_bytes);
+            assert_int_equal(key->hash, ff_key_hash(bytes[i], key_bytes) >> 32);
+            assert_int_equal(ff_table_add(&single, bytes[i], key_bytes, 1), 0);
+        }
+        assert_int_equal(ff_table_add_near(&batched, near, near_count), 0);
+        assert_int_equal(ff_table_add_far(&batched, far, far_count), 0);
     }
+    assert_same_sums(&batched, &single);
     ff_table_free(&batched);
     ff_table_free(&single);
+}
+
+/* ---- Sums that do not fit a slot ----------------------------------------- */
+
+static void add_once(struct ff_table *table, const char *key, size_t key_bytes)
+{
+    struct ff_key made = key_bytes <= FF_KEY_INLINE ? near_key_of(key, key_bytes)
+                                                    : ff_far_key(key, (uint32_t)key_bytes);
+
+    assert_int_equal(made.key_bytes <= FF_KEY_INLINE ? ff_table_add_near(table, &made, 1)
+                                                     : ff_table_add_far(table, &made, 1),
+                     0);
+}
+
+/* Across the largest sum of a slot one by one, with all lengths of keys, and in tables that grow. */
+static void sums_leave_their_slots_when_they_grow_too_large(void **state)
+{
+    static const char key[] = "a key of the heap, if it is long";
+    struct ff_table table = {0};
+    struct ff_table merged = {0};
+
+    (void)state;
+    for (size_t length = 1; length < sizeof(key); length++) {
+        add(&table, key, length, FF_SLOT_SUM_MAX - 2);
+        for (unsigned times = 1; times < 5; times++) {
+            uint64_t sum = FF_SLOT_SUM_MAX - 2 + times;
+
+            add_once(&table, key, length);
+            assert_int_equal(ff_table_get(&table, key, length), sum);
+            assert_int_equal(table.wide, length - (sum <= FF_SLOT_SUM_MAX));
+        }
+    }
+    assert_int_equal(ff_table_merge(&merged, &table), 0);
+    for (uint32_t i = 0; i < 1000; i++)
+        add(&table, (const char *)&i, sizeof(i), 1);
+    assert_int_equal(ff_table_merge(&table, &merged), 0);
+    for (size_t length = 1; length < sizeof(key); length++)
+        assert_int_equal(ff_table_get(&table, key, length), 2 * (FF_SLOT_SUM_MAX + UINT64_C(2)));
+    assert_int_equal(table.used, 1000 + sizeof(key) - 1);
+    ff_table_clear(&table);
+    assert_int_equal(table.wide, 0);
+    assert_int_equal(ff_table_merge(&table, &merged), 0);
+    assert_same_sums(&table, &merged);
+    ff_table_free(&merged);
+    ff_table_free(&table);
+}
+
+static void sum_that_cannot_leave_its_slot_stays(void **state)
+{
+    struct ff_budget budget = {.limit_bytes = SIZE_MAX};
+    struct ff_table table = {.budget = &budget};
+    struct ff_key key = near_key_of("the", 3);
+
+    (void)state;
+    add(&table, "the", 3, FF_SLOT_SUM_MAX);
+    allocations_left = 0;
+    assert_int_equal(ff_table_add_near(&table, &key, 1), FORKFOLD_E_MEMORY);
+    allocations_left = -1;
+    assert_int_equal(ff_table_get(&table, "the", 3), FF_SLOT_SUM_MAX);
+    assert_int_equal(table.total, FF_SLOT_SUM_MAX);
+    add_once(&table, "the", 3);
+    assert_int_equal(ff_table_get(&table, "the", 3), FF_SLOT_SUM_MAX + 1);
+    assert_int_equal(budget.used_bytes, ff_table_bytes(&table));
+    ff_table_free(&table);
 }
 
 /* ---- Growing ------------------------------------------------------------- */
@@ -468,17 +545,18 @@ static void growing_table_keeps_its_sums_and_gives_all_old_memory_back(void **st
     assert_int_equal(budget.used_bytes, 0);
 }
 
-/* Keys with hashes at both ends, so that those at the upper end lie at the start of the slots. */
+/*
+ * Far keys with hashes at both ends, so that those at the upper end lie at the start of the slots.
+ * Each time they are added they occur once more.
+ */
 static void add_outermost_keys(struct ff_table *table)
 {
-    for (uint64_t i = 0; i < 30; i++) {
-        uint32_t hash = (uint32_t)i / 3;
-        struct ff_key keys[] = {
-            {.words = {i, 1}, .hash = UINT32_MAX - hash, .key_bytes = FF_KEY_INLINE},
-            {.words = {i, 2}, .hash = hash, .key_bytes = FF_KEY_INLINE},
-        };
+    for (uint32_t i = 0; i < 60; i++) {
+        char bytes[FF_KEY_INLINE + 1] = {(char)i};
+        struct ff_key key = ff_far_key(bytes, sizeof(bytes));
 
-        assert_int_equal(ff_table_add_keys(table, keys, 2), 0);
+        key.hash = i % 2 == 0 ? UINT32_MAX - i / 6 : i / 6;
+        assert_int_equal(ff_table_add_far(table, &key, 1), 0);
     }
 }
 
@@ -490,15 +568,15 @@ static void keys_that_wrap_around_are_found_again_when_the_table_has_grown(void 
 
         assert_int_equal(ff_table_reserve(&table, most_keys(slot_counts[size])), 0);
         add_outermost_keys(&table);
-        assert_true(table.slots[1].count == 1 &&
-                    ff_slot_home(table.slots[1].hash, table.slot_count) > 1);
+        assert_true(ff_slot_sum(&table.slots[1], table.heap) == 1 &&
+                    ff_slot_home(ff_slot_hash(&table.slots[1]), table.slot_count) > 1);
         assert_int_equal(table.used, 60);
         assert_int_equal(ff_table_reserve(&table, most_keys(slot_counts[size]) + 1), 0);
         assert_int_equal(table.slot_count, slot_counts[size + 1]);
         add_outermost_keys(&table);
         assert_int_equal(table.used, 60);
         for (size_t i = 0; i < table.slot_count; i++)
-            assert_true(table.slots[i].count == 0 || table.slots[i].count == 2);
+            assert_true(table.slots[i].tally == 0 || ff_slot_sum(&table.slots[i], table.heap) == 2);
         ff_table_free(&table);
     }
 }
@@ -527,7 +605,9 @@ static void cleared_table_counts_against_its_budget_still(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(short_keys_in_batches_are_the_same_as_one_by_one),
+        cmocka_unit_test(keys_in_batches_are_the_same_as_one_by_one),
+        cmocka_unit_test(sums_leave_their_slots_when_they_grow_too_large),
+        cmocka_unit_test(sum_that_cannot_leave_its_slot_stays),
         cmocka_unit_test(empty_table_holds_no_key_and_no_memory),
         cmocka_unit_test(sums_equal_those_of_a_naive_reference),
         cmocka_unit_test(keys_are_told_apart_by_length_and_nul_bytes),
