@@ -14,9 +14,9 @@ int ff_cli_format_tsv(struct ff_cli_writer *writer, forkfold_words *words,
 
     while (writer->error == 0 && ff_cli_walk_next(&walk, &word)) {
         ff_cli_write_number(writer, word.count);
-        ff_cli_write(writer, "\t", 1);
+        ff_cli_write_byte(writer, '\t');
         ff_cli_write(writer, word.key, word.key_bytes);
-        ff_cli_write(writer, "\n", 1);
+        ff_cli_write_byte(writer, '\n');
     }
     return walk.error;
 }

@@ -21,6 +21,16 @@ struct ff_cli_writer {
 void ff_cli_writer_start(struct ff_cli_writer *writer, int fd, char *buffer, size_t capacity);
 
 void ff_cli_write(struct ff_cli_writer *writer, const void *bytes, size_t count);
+
+/* The same of one byte, for loops. */
+static inline void ff_cli_write_byte(struct ff_cli_writer *writer, char byte)
+{
+    if (writer->error == 0 && writer->used < writer->capacity)
+        writer->buffer[writer->used++] = byte;
+    else
+        ff_cli_write(writer, &byte, 1);
+}
+
 void ff_cli_write_text(struct ff_cli_writer *writer, const char *text);
 void ff_cli_write_number(struct ff_cli_writer *writer, uint64_t number);
 void ff_cli_write_repeated(struct ff_cli_writer *writer, char byte, size_t count);

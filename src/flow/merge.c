@@ -10,67 +10,118 @@
 
 #include "flow/record.h"
 
-/* ---- The heap ------------------------------------------------------------ */
+/* ---- The contest --------------------------------------------------------- */
 
-static bool source_before(const struct ff_heap *heap, unsigned a, unsigned b)
+static struct ff_contender contender_of(const struct ff_contest *contest, size_t source)
 {
-    int order = ff_entry_compare(heap->heads[a], heap->heads[b], heap->order);
+    const struct ff_entry *head = contest->heads[source];
+    struct ff_contender made = {.major = UINT64_MAX, .minor = UINT64_MAX, .source = source};
 
+    if (head != NULL && contest->order == FF_BY_RANK)
+        made =
+            (struct ff_contender){.major = ~head->count, .minor = head->prefix, .source = source};
+    else if (head != NULL)
+        made = (struct ff_contender){.major = head->prefix, .minor = 0, .source = source};
+    return made;
+}
+
+/* Whether a comes first, where the words do not tell. */
+static bool wins_tie(const struct ff_contest *contest, size_t a, size_t b)
+{
+    const struct ff_entry *left = contest->heads[a];
+    const struct ff_entry *right = contest->heads[b];
+    int order;
+
+    if (left == NULL || right == NULL)
+        return right == NULL && (left != NULL || a < b);
+    order = ff_entry_compare(left, right, contest->order);
     return order != 0 ? order < 0 : a < b;
 }
 
-/* Puts the source at a place where it belongs, when those below it are in order. */
-static void sift_down(struct ff_heap *heap, size_t place)
+/*
+ * Leaves the one that comes first in winner and the other in loser.  Nobody can foresee which it is,
+ * so there is no branch but for ties.
+ */
+static inline void play(const struct ff_contest *contest, struct ff_contender *winner,
+                        struct ff_contender *loser)
 {
-    unsigned source = heap->sources[place];
+    bool is_tie = winner->major == loser->major && winner->minor == loser->minor;
+    bool changes = loser->major < winner->major ||
+                   (loser->major == winner->major && loser->minor < winner->minor);
 
-    for (;;) {
-        size_t child = 2 * place + 1;
+    if (__builtin_expect(is_tie, false))
+        changes = wins_tie(contest, loser->source, winner->source);
 
-        if (child >= heap->count)
-            break;
-        if (child + 1 < heap->count &&
-            source_before(heap, heap->sources[child + 1], heap->sources[child]))
-            child++;
-        if (source_before(heap, source, heap->sources[child]))
-            break;
-        heap->sources[place] = heap->sources[child];
-        place = child;
-    }
-    heap->sources[place] = source;
+    uint64_t mask = -(uint64_t)changes;
+    uint64_t major = (winner->major ^ loser->major) & mask;
+    uint64_t minor = (winner->minor ^ loser->minor) & mask;
+    uint64_t source = (winner->source ^ loser->source) & mask;
+
+    winner->major ^= major;
+    loser->major ^= major;
+    winner->minor ^= minor;
+    loser->minor ^= minor;
+    winner->source ^= source;
+    loser->source ^= source;
 }
 
-static int heap_open(struct ff_heap *heap, size_t source_count, enum ff_order order)
+static int contest_open(struct ff_contest *contest, size_t source_count, enum ff_order order)
 {
-    *heap = (struct ff_heap){.order = order};
+    *contest = (struct ff_contest){.source_count = source_count, .order = order};
     if (source_count > UINT_MAX)
         return FORKFOLD_E_LIMIT;
-    heap->heads = calloc(source_count + 1, sizeof(const struct ff_entry *));
-    heap->sources = calloc(source_count + 1, sizeof(*heap->sources));
-    return heap->heads != NULL && heap->sources != NULL ? 0 : FORKFOLD_E_MEMORY;
+    contest->heads = calloc(source_count + 1, sizeof(const struct ff_entry *));
+    contest->losers = calloc(source_count + 1, sizeof(*contest->losers));
+    return contest->heads != NULL && contest->losers != NULL ? 0 : FORKFOLD_E_MEMORY;
 }
 
-/* Orders the sources that have been put in. */
-static void heap_build(struct ff_heap *heap)
+/* Plays all matches from a place of the tree on; returns who has won there. */
+static struct ff_contender play_all(struct ff_contest *contest, size_t place)
 {
-    for (size_t place = heap->count / 2; place-- > 0;)
-        sift_down(heap, place);
+    struct ff_contender winner;
+
+    if (place >= contest->source_count)
+        return contender_of(contest, place - contest->source_count);
+    winner = play_all(contest, 2 * place);
+    contest->losers[place] = play_all(contest, 2 * place + 1);
+    play(contest, &winner, &contest->losers[place]);
+    return winner;
 }
 
-/* After the first source got its next head, NULL when it is exhausted. */
-static void heap_advance(struct ff_heap *heap, const struct ff_entry *head)
+/* When every source has its head. */
+static void contest_begin(struct ff_contest *contest)
 {
-    heap->heads[heap->sources[0]] = head;
-    if (head == NULL)
-        heap->sources[0] = heap->sources[--heap->count];
-    if (heap->count > 0)
-        sift_down(heap, 0);
+    contest->left = 0;
+    for (size_t source = 0; source < contest->source_count; source++)
+        contest->left += contest->heads[source] != NULL;
+    if (contest->source_count > 0)
+        contest->losers[0] = play_all(contest, 1);
 }
 
-static void heap_close(struct ff_heap *heap)
+/* The source with the first head, while one is left. */
+static inline size_t contest_winner(const struct ff_contest *contest)
 {
-    free(heap->heads);
-    free(heap->sources);
+    return contest->losers[0].source;
+}
+
+/* The winner got its next head, NULL when it is exhausted. */
+static inline void contest_go_on(struct ff_contest *contest, const struct ff_entry *head)
+{
+    size_t source = contest_winner(contest);
+    struct ff_contender winner;
+
+    contest->heads[source] = head;
+    contest->left -= head == NULL;
+    winner = contender_of(contest, source);
+    for (size_t place = (contest->source_count + source) / 2; place > 0; place /= 2)
+        play(contest, &winner, &contest->losers[place]);
+    contest->losers[0] = winner;
+}
+
+static void contest_close(struct ff_contest *contest)
+{
+    free(contest->heads);
+    free(contest->losers);
 }
 
 /* ---- Runs in memory ------------------------------------------------------ */
@@ -78,7 +129,7 @@ static void heap_close(struct ff_heap *heap)
 int ff_merge_init(struct ff_merge *merge, const struct ff_run *runs, size_t run_count)
 {
     struct ff_merge made = {.runs = runs, .run_count = run_count};
-    int code = heap_open(&made.heap, run_count, FF_BY_RANK);
+    int code = contest_open(&made.contest, run_count, FF_BY_RANK);
 
     made.entries = calloc(run_count + 1, sizeof(*made.entries));
     made.next = calloc(run_count + 1, sizeof(const unsigned char *));
@@ -104,34 +155,29 @@ static bool read_entry(struct ff_merge *merge, size_t run)
 
 void ff_merge_rewind(struct ff_merge *merge)
 {
-    struct ff_heap *heap = &merge->heap;
-
-    heap->count = 0;
     for (size_t run = 0; run < merge->run_count; run++) {
         merge->next[run] = merge->runs[run].records;
-        heap->heads[run] = &merge->entries[run];
-        if (read_entry(merge, run))
-            heap->sources[heap->count++] = (unsigned)run;
+        merge->contest.heads[run] = read_entry(merge, run) ? &merge->entries[run] : NULL;
     }
-    heap_build(heap);
+    contest_begin(&merge->contest);
 }
 
 const struct ff_entry *ff_merge_next(struct ff_merge *merge)
 {
-    struct ff_heap *heap = &merge->heap;
-    unsigned run;
+    struct ff_contest *contest = &merge->contest;
+    size_t run;
 
-    if (heap->count == 0)
+    if (contest->left == 0)
         return NULL;
-    run = heap->sources[0];
+    run = contest_winner(contest);
     merge->entry = merge->entries[run];
-    heap_advance(heap, read_entry(merge, run) ? &merge->entries[run] : NULL);
+    contest_go_on(contest, read_entry(merge, run) ? &merge->entries[run] : NULL);
     return &merge->entry;
 }
 
 void ff_merge_free(struct ff_merge *merge)
 {
-    heap_close(&merge->heap);
+    contest_close(&merge->contest);
     free(merge->entries);
     free(merge->next);
     *merge = (struct ff_merge){0};
@@ -142,11 +188,11 @@ void ff_merge_free(struct ff_merge *merge)
 int ff_file_merge_open(struct ff_file_merge *merge, struct ff_partial_reader *readers, size_t count,
                        enum ff_order order)
 {
-    struct ff_heap *heap = &merge->heap;
+    struct ff_contest *contest = &merge->contest;
     int code;
 
     *merge = (struct ff_file_merge){.readers = readers};
-    code = heap_open(heap, count, order);
+    code = contest_open(contest, count, order);
     for (size_t i = 0; i < count && code == 0; i++) {
         int more = ff_partial_reader_next(&readers[i]);
 
@@ -154,34 +200,32 @@ int ff_file_merge_open(struct ff_file_merge *merge, struct ff_partial_reader *re
             merge->failed = i;
             return more;
         }
-        if (more == 0)
-            continue;
-        heap->heads[i] = &readers[i].entry;
-        heap->sources[heap->count++] = (unsigned)i;
+        contest->heads[i] = more > 0 ? &readers[i].entry : NULL;
     }
     if (code == 0)
-        heap_build(heap);
+        contest_begin(contest);
     return code;
 }
 
 /* Goes on in the source of the entry that comes next. */
 static int advance(struct ff_file_merge *merge)
 {
-    struct ff_partial_reader *reader = &merge->readers[merge->heap.sources[0]];
+    size_t source = contest_winner(&merge->contest);
+    struct ff_partial_reader *reader = &merge->readers[source];
     int more = ff_partial_reader_next(reader);
 
     if (more < 0) {
-        merge->failed = merge->heap.sources[0];
+        merge->failed = source;
         return more;
     }
-    heap_advance(&merge->heap, more > 0 ? &reader->entry : NULL);
+    contest_go_on(&merge->contest, more > 0 ? &reader->entry : NULL);
     return 0;
 }
 
 /* A copy of its own, for the reader is about to go on. */
 static int keep_entry(struct ff_file_merge *merge, struct ff_entry *entry)
 {
-    *entry = *merge->heap.heads[merge->heap.sources[0]];
+    *entry = *merge->contest.heads[contest_winner(&merge->contest)];
     /* The empty key is no null pointer either. */
     if (merge->key.size <= entry->key_bytes) {
         unsigned char *grown = realloc(merge->key.bytes, entry->key_bytes * 2 + 1);
@@ -199,14 +243,14 @@ static int keep_entry(struct ff_file_merge *merge, struct ff_entry *entry)
 
 int ff_file_merge_next(struct ff_file_merge *merge, struct ff_entry *entry)
 {
-    struct ff_heap *heap = &merge->heap;
+    struct ff_contest *contest = &merge->contest;
     int code;
 
-    if (heap->count == 0)
+    if (contest->left == 0)
         return 0;
     code = keep_entry(merge, entry);
-    while (code == 0 && heap->order == FF_BY_KEY && heap->count > 0) {
-        const struct ff_entry *head = heap->heads[heap->sources[0]];
+    while (code == 0 && contest->order == FF_BY_KEY && contest->left > 0) {
+        const struct ff_entry *head = contest->heads[contest_winner(contest)];
 
         if (ff_entry_compare(head, entry, FF_BY_KEY) != 0)
             break;
@@ -219,7 +263,7 @@ int ff_file_merge_next(struct ff_file_merge *merge, struct ff_entry *entry)
 
 void ff_file_merge_close(struct ff_file_merge *merge)
 {
-    heap_close(&merge->heap);
+    contest_close(&merge->contest);
     free(merge->key.bytes);
     *merge = (struct ff_file_merge){0};
 }

@@ -10,11 +10,24 @@
 #include "flow/entry.h"
 #include "flow/partial_file.h"
 
-/* Sources by the order of their heads, the next entry of each; ties by their number. */
-struct ff_heap {
-    const struct ff_entry **heads; /* of all sources; only those in the heap are looked at */
-    unsigned *sources;
-    size_t count;
+/* A source in the contest: the words that its head is ordered by, as far as they tell. */
+struct ff_contender {
+    uint64_t major;
+    uint64_t minor;
+    size_t source;
+};
+
+/*
+ * Which source has the first head, the next entry of each; ties by their number.  A tree of
+ * matches: the sources are its leaves, numbered from source_count on, and each match below 2 * n and
+ * 2 * n + 1 keeps who has lost it.  When the winner gets another head, only the matches on its way
+ * are played again.
+ */
+struct ff_contest {
+    const struct ff_entry **heads; /* NULL when a source is exhausted */
+    struct ff_contender *losers;   /* of matches 1 to source_count - 1; 0 is the winner of all */
+    size_t source_count;
+    size_t left; /* sources that are not exhausted */
     enum ff_order order;
 };
 
@@ -33,7 +46,7 @@ struct ff_merge {
     struct ff_entry *entries;   /* of each run, the next */
     const unsigned char **next; /* of each run, what comes after that */
     struct ff_entry entry;      /* the one that was returned last */
-    struct ff_heap heap;
+    struct ff_contest contest;
 };
 
 /* 0, FORKFOLD_E_MEMORY, or FORKFOLD_E_LIMIT for more than UINT_MAX runs. */
@@ -49,7 +62,7 @@ void ff_merge_free(struct ff_merge *merge);   /* {0} is allowed */
 
 struct ff_file_merge {
     struct ff_partial_reader *readers; /* borrowed, one per source */
-    struct ff_heap heap;
+    struct ff_contest contest;
     struct ff_byte_buffer key; /* of the entry that was returned last */
     size_t failed; /* the reader that FORKFOLD_E_SPILL or FORKFOLD_E_DAMAGED came from */
 };
