@@ -114,13 +114,45 @@ def packed_letters(records):
     return packed
 
 
-def kept_letters(records):
-    """A bit for each code point below 0x10000: see ff_unicode_kept."""
-    words = [0] * (0x10000 // 64)
-    for code_point, (flags, lower) in enumerate(records[:0x10000]):
-        if "FF_UNICODE_LETTER" in flags and lower == 0:
-            words[code_point // 64] |= 1 << code_point % 64
+def is_letter(record):
+    return "FF_UNICODE_LETTER" in record[0]
+
+
+def is_kept(record):
+    return is_letter(record) and record[1] == 0
+
+
+def bits(truths):
+    """A bit for each, in words of 64."""
+    words = [0] * (-(-len(truths) // 64))
+    for number, truth in enumerate(truths):
+        words[number // 64] |= truth << number % 64
     return words
+
+
+def row_bits(records, holds):
+    """A bit for each row of 64 code points below 0x10000: see ff_unicode_rows_whole."""
+    return bits([holds(records[start:start + 64]) for start in range(0, 0x10000, 64)])
+
+
+def bit_tables(records):
+    """Name -> words of bits."""
+    def changes(record):
+        return is_letter(record) and not is_kept(record)
+
+    def is_whole(row):
+        return all(map(is_kept, row))
+
+    def is_partly(row):
+        return any(map(is_kept, row)) and not is_whole(row)
+
+    return {
+        "kept[0x10000 / 64]": bits([is_kept(record) for record in records[:0x10000]]),
+        "changing_2[0x800 / 64]": bits([changes(record) for record in records[:0x800]]),
+        "rows_whole[0x400 / 64]": row_bits(records, is_whole),
+        "rows_partly[0x400 / 64]": row_bits(records, is_partly),
+        "rows_changing[0x400 / 64]": row_bits(records, lambda row: any(map(changes, row))),
+    }
 
 
 def number_of(value, numbers):
@@ -162,6 +194,13 @@ def expansion_line(text):
     return f"    {{.length = {len(encoded)}, .bytes = {{{numbers}}}}},"
 
 
+def bit_table_lines(records):
+    for name, words in bit_tables(records).items():
+        yield f"const uint64_t ff_unicode_{name} = {{"
+        yield from (f"    0x{word:016X}," for word in words)
+        yield from ("};", "")
+
+
 def generate(unicode_data, special_casing):
     """The whole text of unicode_tables.c."""
     version = read_version(special_casing)
@@ -191,10 +230,7 @@ def generate(unicode_data, special_casing):
         *number_lines(packed_letters(records), "    "),
         "};",
         "",
-        "const uint64_t ff_unicode_kept[0x10000 / 64] = {",
-        *(f"    0x{word:016X}," for word in kept_letters(records)),
-        "};",
-        "",
+        *bit_table_lines(records),
         f"const uint8_t ff_unicode_page_numbers[{len(page_list)}] = {{",
         *number_lines(page_list, "    "),
         "};",

@@ -22,6 +22,7 @@ struct ff_byte_masks {
     uint64_t not_ascii;         /* 80..FF */
     uint64_t lead;              /* C0..FF: the first bytes of characters beyond ASCII */
     uint64_t may_be_wide_space; /* C2, E1..E3: the first bytes of all white space beyond ASCII */
+    uint64_t changing;          /* 0 here: for whoever looks at whole characters */
 };
 
 /*

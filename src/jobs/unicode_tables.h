@@ -46,6 +46,17 @@ extern const uint32_t ff_unicode_letters_2[0x800];
 /* A bit for each code point below 0x10000: a letter that is its own lower case. */
 extern const uint64_t ff_unicode_kept[0x10000 / 64];
 
+/* A bit for each code point of one or two bytes: a letter that is not its own lower case. */
+extern const uint64_t ff_unicode_changing_2[0x800 / 64];
+
+/*
+ * A bit for each row, the 64 code points below 0x10000 that share all bytes but the last: all of
+ * them are letters that are their own lower case; some of them; some are other letters.
+ */
+extern const uint64_t ff_unicode_rows_whole[0x400 / 64];
+extern const uint64_t ff_unicode_rows_partly[0x400 / 64];
+extern const uint64_t ff_unicode_rows_changing[0x400 / 64];
+
 extern const uint8_t ff_unicode_page_numbers[0x110000 >> FF_UNICODE_PAGE_BITS];
 extern const uint8_t ff_unicode_pages[][1 << FF_UNICODE_PAGE_BITS];
 

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "jobs/byte_masks.h"
+#include "jobs/letter_vectors.h"
 #include "jobs/unicode_tables.h"
 #include "jobs/utf8_vectors.h"
 
@@ -16,8 +17,10 @@ enum {
     /* Keys between prefetching a slot and looking at it. */
     BATCH_KEYS = 256,
     BATCH_FAR_KEYS = 64,
-    /* Three bytes of key for two of the token at most, and what is written beyond the last. */
-    BUILT_BYTES = FF_SCAN_CHUNK_BYTES * 3 / 2 + 16,
+    /* What is written beyond the last byte of a key that is built. */
+    BUILT_SLACK = 64,
+    /* Three bytes of key for two of the token at most. */
+    BUILT_BYTES = FF_SCAN_CHUNK_BYTES * 3 / 2 + BUILT_SLACK,
     /* What is read of a key that may be near. */
     WORDS_BYTES = 2 * sizeof(uint64_t),
     /* What ff_run_edges writes at most in one go, beyond what counts. */
@@ -146,29 +149,76 @@ static inline uint64_t kept_bits(const unsigned char *bytes)
     return -(kept & 1) & (3 | is_long << 2);
 }
 
+/* What the characters that begin in a block of bytes come to. */
+struct letters {
+    uint64_t kept;     /* bytes of letters that are kept */
+    uint64_t behind;   /* such bytes of the next block */
+    uint64_t changing; /* first bytes of what may be other letters */
+};
+
+/* All characters that are not kept count as changing. */
+static struct letters find_letters_one_by_one(const unsigned char *bytes, uint64_t leads)
+{
+    struct letters letters = {.changing = leads};
+
+    for (; leads != 0; leads &= leads - 1) {
+        unsigned at = (unsigned)__builtin_ctzll(leads);
+        uint64_t bits = kept_bits(bytes + at);
+
+        letters.kept |= bits << at;
+        letters.behind |= bits >> 1 >> (63 - at);
+    }
+    letters.changing &= ~letters.kept;
+    return letters;
+}
+
+#if FF_HAS_LETTER_VECTORS
+
+static inline struct letters find_letters(const unsigned char *bytes, uint64_t leads,
+                                          size_t readable)
+{
+    struct ff_letter_masks found;
+    uint64_t kept;
+
+    if (readable < FF_LETTER_VECTOR_BYTES)
+        return find_letters_one_by_one(bytes, leads);
+    found = ff_letters_in(bytes, leads);
+    kept = found.kept_2 | found.kept_3;
+    return (struct letters){.kept = kept | kept << 1 | found.kept_3 << 2,
+                            .behind = kept >> 63 | found.kept_3 >> 62,
+                            .changing = found.changing};
+}
+
+#else
+
+static inline struct letters find_letters(const unsigned char *bytes, uint64_t leads,
+                                          size_t readable)
+{
+    (void)readable;
+    return find_letters_one_by_one(bytes, leads);
+}
+
+#endif
+
 /*
  * Lets letters beyond ASCII be letters, if the letters rule keeps them as they are: most words of
  * most scripts are then runs of letters like any other.  Well-formed chunks only.
  */
 static void mark_kept_letters(struct chunk *chunk)
 {
-    uint64_t carried = 0; /* from a character that begins in the block before */
+    uint64_t behind = 0; /* of a character that begins in the block before */
 
     for (size_t block = 0; block < chunk->blocks; block++) {
         struct ff_byte_masks *masks = &chunk->masks[block];
-        const unsigned char *bytes = chunk->bytes + block * FF_MASK_BYTES;
-        uint64_t kept = carried;
+        size_t at = block * FF_MASK_BYTES;
+        uint64_t leads = masks->lead & ~masks->space;
+        struct letters letters = find_letters(chunk->bytes + at, leads, chunk->readable - at);
 
-        carried = 0;
-        for (uint64_t left = masks->lead & ~masks->space; left != 0; left &= left - 1) {
-            unsigned at = (unsigned)__builtin_ctzll(left);
-            uint64_t bits = kept_bits(bytes + at);
-
-            kept |= bits << at;
-            carried |= bits >> 1 >> (63 - at);
-        }
-        masks->letter |= kept;
-        masks->not_ascii &= ~kept;
+        letters.kept |= behind;
+        behind = letters.behind;
+        masks->letter |= letters.kept;
+        masks->not_ascii &= ~letters.kept;
+        masks->changing = letters.changing;
     }
 }
 
@@ -211,10 +261,10 @@ static inline int add_far(struct batch *batch, const unsigned char *bytes, size_
     return batch->far_count == BATCH_FAR_KEYS ? flush(batch) : 0;
 }
 
-/* Where to build a key for a token of so many bytes: 16 bytes beyond the key may be written. */
+/* Where to build a key for a token of so many bytes: BUILT_SLACK beyond the key may be written. */
 static unsigned char *room_to_build(struct batch *batch, size_t token_bytes, int *code)
 {
-    size_t needed = token_bytes * 3 / 2 + 16;
+    size_t needed = token_bytes * 3 / 2 + BUILT_SLACK;
 
     *code = needed > BUILT_BYTES - batch->built_used ? flush(batch) : 0;
     return batch->built + batch->built_used;
@@ -298,15 +348,60 @@ static int add_bytes(struct batch *batch, const struct chunk *chunk, size_t at, 
     return add_near(batch, words[0], words[1], length);
 }
 
+#if FF_HAS_LETTER_VECTORS
+
+/* The bits of length bytes from at on, up to 64, of which word and next have those of two blocks. */
+static inline uint64_t bits_from(uint64_t word, uint64_t next, size_t at, size_t length)
+{
+    unsigned shift = at % FF_MASK_BYTES;
+
+    return (word >> shift | next << 1 << (63 - shift)) & bits_below(length);
+}
+
+/* Builds the key of a token whose letters are all kept, or of ASCII; NULL if that is not known. */
+static inline unsigned char *take_letters(const struct chunk *chunk, size_t at, size_t length,
+                                          unsigned char *key)
+{
+    size_t block = at / FF_MASK_BYTES;
+    /* At the end of the chunk there is none, and no bit of it is needed. */
+    size_t next = block + 1 < chunk->blocks ? block + 1 : block;
+    uint64_t letters;
+
+    if (length > FF_MASK_BYTES || chunk->readable - at < FF_MASK_BYTES ||
+        bits_from(chunk->masks[block].changing, chunk->masks[next].changing, at, length) != 0)
+        return NULL;
+    letters = bits_from(chunk->masks[block].letter, chunk->masks[next].letter, at, length);
+    _mm512_storeu_si512(key, ff_take_letters(chunk->bytes + at, letters));
+    return key + __builtin_popcountll(letters);
+}
+
+#else
+
+static inline unsigned char *take_letters(const struct chunk *chunk, size_t at, size_t length,
+                                          unsigned char *key)
+{
+    (void)chunk;
+    (void)at;
+    (void)length;
+    (void)key;
+    return NULL;
+}
+
+#endif
+
 /* Adds what the letters rule makes of well-formed bytes of the chunk. */
 static int add_token(struct batch *batch, const struct chunk *chunk, size_t at, size_t length)
 {
     int code;
     unsigned char *built = room_to_build(batch, length, &code);
+    unsigned char *end;
 
     if (code < 0)
         return code;
-    return add_built(batch, built, (size_t)(build_key(chunk->bytes + at, length, built) - built));
+    end = take_letters(chunk, at, length, built);
+    if (end == NULL)
+        end = build_key(chunk->bytes + at, length, built);
+    return add_built(batch, built, (size_t)(end - built));
 }
 
 /* ---- Tokens that are more than one run of letters ------------------------ */
