@@ -350,29 +350,38 @@ static int add_bytes(struct batch *batch, const struct chunk *chunk, size_t at, 
 
 #if FF_HAS_LETTER_VECTORS
 
-/* The bits of length bytes from at on, up to 64, of which word and next have those of two blocks. */
-static inline uint64_t bits_from(uint64_t word, uint64_t next, size_t at, size_t length)
+/* The bits of up to 64 bytes from at on, of which word and next have those of two blocks. */
+static inline uint64_t bits_from(uint64_t word, uint64_t next, size_t at)
 {
     unsigned shift = at % FF_MASK_BYTES;
 
-    return (word >> shift | next << 1 << (63 - shift)) & bits_below(length);
+    return word >> shift | next << 1 << (63 - shift);
 }
 
-/* Builds the key of a token whose letters are all kept, or of ASCII; NULL if that is not known. */
+/*
+ * Builds the key of a token whose letters are all kept, or of ASCII; returns where it ends, or NULL
+ * if that is not known of the token.
+ */
 static inline unsigned char *take_letters(const struct chunk *chunk, size_t at, size_t length,
                                           unsigned char *key)
 {
-    size_t block = at / FF_MASK_BYTES;
-    /* At the end of the chunk there is none, and no bit of it is needed. */
-    size_t next = block + 1 < chunk->blocks ? block + 1 : block;
-    uint64_t letters;
+    const struct ff_byte_masks *end = chunk->masks + chunk->blocks;
 
-    if (length > FF_MASK_BYTES || chunk->readable - at < FF_MASK_BYTES ||
-        bits_from(chunk->masks[block].changing, chunk->masks[next].changing, at, length) != 0)
+    if (chunk->readable - at < length + FF_MASK_BYTES)
         return NULL;
-    letters = bits_from(chunk->masks[block].letter, chunk->masks[next].letter, at, length);
-    _mm512_storeu_si512(key, ff_take_letters(chunk->bytes + at, letters));
-    return key + __builtin_popcountll(letters);
+    for (size_t done = 0; done < length; done += FF_MASK_BYTES) {
+        const struct ff_byte_masks *masks = &chunk->masks[(at + done) / FF_MASK_BYTES];
+        /* Behind the last block no bit is needed. */
+        const struct ff_byte_masks *next = masks + 1 < end ? masks + 1 : masks;
+        uint64_t wanted = bits_below(length - done);
+        uint64_t letters = bits_from(masks->letter, next->letter, at) & wanted;
+
+        if ((bits_from(masks->changing, next->changing, at) & wanted) != 0)
+            return NULL;
+        _mm512_storeu_si512(key, ff_take_letters(chunk->bytes + at + done, letters));
+        key += __builtin_popcountll(letters);
+    }
+    return key;
 }
 
 #else
