@@ -12,6 +12,9 @@
 
 enum { SLOT_COUNT_MIN = 64, HEAP_BYTES_MIN = 4096 };
 
+/* Slots that are looked at before the first of their keys is moved. */
+enum { SLOTS_LISTED = 256 };
+
 /* Far keys whose records are asked for before the first is looked at. */
 enum { FAR_KEYS_MAX = 64 };
 
@@ -214,13 +217,25 @@ static size_t heap_for(const struct ff_table *table, size_t more_bytes)
     return size;
 }
 
-/* Moves the keys of some slots whose tallies lie within bounds to the new slots. */
+/*
+ * Moves the keys of some slots whose tallies lie within bounds, 1 at least, to the new slots.  Which
+ * they are nobody can foresee, so they are listed without branches before they are moved.
+ */
 static void rehash(const struct ff_slot *from, size_t count, struct ff_table *to, uint32_t least,
                    uint32_t most)
 {
-    for (size_t i = 0; i < count; i++) {
-        if (from[i].tally >= least && from[i].tally <= most)
-            *find_empty(to->slots, to->slot_count, ff_slot_hash(&from[i])) = from[i];
+    const struct ff_slot *listed[SLOTS_LISTED];
+
+    for (size_t i = 0; i < count;) {
+        size_t end = count - i < SLOTS_LISTED ? count : i + SLOTS_LISTED;
+        size_t used = 0;
+
+        for (; i < end; i++) {
+            listed[used] = &from[i];
+            used += from[i].tally - least <= most - least;
+        }
+        for (size_t k = 0; k < used; k++)
+            *find_empty(to->slots, to->slot_count, ff_slot_hash(listed[k])) = *listed[k];
     }
 }
 
