@@ -15,8 +15,8 @@ enum { ALIGNMENT = 64, RECORDS_PER_CELL = 32, CELL_BITS_MAX = 30 };
 /* What the record of a near key takes at most, with a sum that fits its slot. */
 enum { NEAR_RECORD_MAX = 4 + 1 + FF_KEY_INLINE };
 
-/* How far ahead of its use a key is asked for. */
-enum { SLOTS_AHEAD = 16 };
+/* Slots whose keys are put in order at once, or more, as clusters are not torn apart. */
+enum { SLOTS_AT_ONCE = 256 };
 
 static_assert(sizeof(struct ff_partial) == ALIGNMENT, "the cells start at a cache line");
 static_assert(FF_SLOT_SUM_MAX < UINT32_C(1) << 7 * 4, "four bytes hold a sum that fits a slot");
@@ -87,9 +87,9 @@ struct writer {
     unsigned char *next;
     uint64_t count;
     const struct ff_table *table;
-    struct member *cluster; /* of slots that lie side by side, in order */
-    size_t cluster_used;
-    size_t cluster_size;
+    struct member *members; /* of whole clusters: none is out of order with what is not here */
+    size_t member_count;
+    size_t member_room;
 };
 
 static bool is_before(const struct member *a, const struct member *b, const char *heap)
@@ -103,26 +103,52 @@ static bool is_before(const struct member *a, const struct member *b, const char
     return ff_entry_compare(&left, &right, FF_BY_KEY) < 0;
 }
 
-/* Puts a slot where it belongs among those of its cluster. */
-static int collect(struct writer *writer, struct member member)
+static int reserve_members(struct writer *writer, size_t more)
 {
-    size_t place = writer->cluster_used;
+    size_t room = 2 * (writer->member_count + more);
+    void *grown;
 
-    if (place == writer->cluster_size) {
-        size_t size = place > 0 ? place * 2 : 64;
-        void *grown = realloc(writer->cluster, size * sizeof(*writer->cluster));
-
-        if (grown == NULL)
-            return FORKFOLD_E_MEMORY;
-        writer->cluster = grown;
-        writer->cluster_size = size;
-    }
-    for (; place > 0 && is_before(&member, &writer->cluster[place - 1], writer->table->heap);
-         place--)
-        writer->cluster[place] = writer->cluster[place - 1];
-    writer->cluster[place] = member;
-    writer->cluster_used++;
+    if (more <= writer->member_room - writer->member_count)
+        return 0;
+    grown = realloc(writer->members, room * sizeof(*writer->members));
+    if (grown == NULL)
+        return FORKFOLD_E_MEMORY;
+    writer->members = grown;
+    writer->member_room = room;
     return 0;
+}
+
+/*
+ * Adds those of some slots that are used, whichever these are: nobody can foresee it, so there is no
+ * branch.  Long keys lie in the heap as they came, all over it: they are fetched meanwhile.
+ */
+static void add_members(struct writer *writer, const struct ff_slot *slots, size_t count)
+{
+    const char *heap = writer->table->heap;
+
+    for (size_t i = 0; i < count; i++) {
+        bool is_near = ff_slot_kind(&slots[i]) <= FF_KEY_INLINE;
+
+        writer->members[writer->member_count] =
+            (struct member){.hash = ff_slot_hash(&slots[i]), .slot = &slots[i]};
+        writer->member_count += slots[i].tally != 0;
+        __builtin_prefetch(is_near ? (const char *)&slots[i] : heap + slots[i].low);
+    }
+}
+
+/* By insertion: a key is out of order with those of its own cluster only, and these are few. */
+static void sort_members(struct writer *writer)
+{
+    struct member *members = writer->members;
+
+    for (size_t i = 1; i < writer->member_count; i++) {
+        struct member member = members[i];
+        size_t place = i;
+
+        for (; place > 0 && is_before(&member, &members[place - 1], writer->table->heap); place--)
+            members[place] = members[place - 1];
+        members[place] = member;
+    }
 }
 
 /* All cells up to the given one begin at the next record, but those that have begun. */
@@ -133,62 +159,66 @@ static void begin_cells(struct writer *writer, uint64_t last)
             .offset = (uint64_t)(writer->next - writer->records), .number = writer->count};
 }
 
-static void write_cluster(struct writer *writer)
+static void write_members(struct writer *writer)
 {
-    for (size_t i = 0; i < writer->cluster_used; i++) {
-        const struct member *member = &writer->cluster[i];
+    sort_members(writer);
+    for (size_t i = 0; i < writer->member_count; i++) {
+        const struct member *member = &writer->members[i];
         struct ff_entry entry = ff_entry_of(member->slot, writer->table->heap);
 
         begin_cells(writer, cell_of(member->hash, (unsigned)writer->partial->cell_bits));
         writer->next = ff_record_put(writer->next, entry.key, entry.key_bytes, entry.count);
         writer->count++;
     }
-    writer->cluster_used = 0;
+    writer->member_count = 0;
 }
 
-/* Long keys lie in the heap as they came, all over it: they are fetched while others are written. */
-static void fetch_key_ahead(const struct ff_table *table, size_t i)
+/* Adds those of the first slots that wrapped around, as their homes behind them tell, or the others. */
+static void add_first_members(struct writer *writer, size_t count, bool wrapped)
 {
-    const struct ff_slot *slot = &table->slots[i + SLOTS_AHEAD];
+    const struct ff_table *table = writer->table;
 
-    if (i + SLOTS_AHEAD < table->slot_count && ff_slot_kind(slot) > FF_KEY_INLINE)
-        __builtin_prefetch(table->heap + slot->low);
-}
+    for (size_t i = 0; i < count; i++) {
+        size_t home = ff_slot_home(ff_slot_hash(&table->slots[i]), table->slot_count);
 
-static struct member member_at(const struct ff_table *table, size_t i)
-{
-    return (struct member){.hash = ff_slot_hash(&table->slots[i]), .slot = &table->slots[i]};
+        if ((home > i) == wrapped)
+            add_members(writer, &table->slots[i], 1);
+    }
 }
 
 /*
- * A key lies between its home and the next empty slot, so it is out of order
- * with keys of its own cluster only, and a cluster is a few slots long: the
- * insertion sort takes linear time in all.  The cluster at the end of the
- * array may go on at its start; its keys there are told by a home behind their
- * slot, and come last.
+ * A key lies between its home and the next empty slot, so it is out of order with keys of its own
+ * cluster only, and a cluster is a few slots long: the insertion sort takes linear time in all.  The
+ * cluster at the end of the array may go on at its start; its keys there come last.
  */
 static int write_records(struct writer *writer)
 {
-    const struct ff_table *table = writer->table;
-    int code = 0;
+    const struct ff_slot *slots = writer->table->slots;
+    size_t slot_count = writer->table->slot_count;
+    size_t first_empty = 0;
+    int code;
 
-    for (size_t i = 0; i < table->slot_count && code == 0; i++) {
-        struct member member = member_at(table, i);
-
-        fetch_key_ahead(table, i);
-        if (member.slot->tally == 0)
-            write_cluster(writer);
-        else if (ff_slot_home(member.hash, table->slot_count) <= i)
-            code = collect(writer, member);
-    }
-    for (size_t i = 0; i < table->slot_count && table->slots[i].tally != 0 && code == 0; i++) {
-        struct member member = member_at(table, i);
-
-        if (ff_slot_home(member.hash, table->slot_count) > i)
-            code = collect(writer, member);
-    }
+    while (first_empty < slot_count && slots[first_empty].tally != 0)
+        first_empty++;
+    code = reserve_members(writer, first_empty);
     if (code == 0)
-        write_cluster(writer);
+        add_first_members(writer, first_empty, false);
+    for (size_t i = first_empty; i < slot_count && code == 0;) {
+        size_t end = slot_count - i < SLOTS_AT_ONCE ? slot_count : i + SLOTS_AT_ONCE;
+
+        /* The first of these slots is empty. */
+        write_members(writer);
+        while (end < slot_count && slots[end].tally != 0)
+            end++;
+        code = reserve_members(writer, end - i + first_empty);
+        if (code == 0)
+            add_members(writer, slots + i, end - i);
+        i = end;
+    }
+    if (code == 0) {
+        add_first_members(writer, first_empty, true);
+        write_members(writer);
+    }
     return code;
 }
 
@@ -205,7 +235,7 @@ int ff_partial_write(struct ff_partial *to, const struct ff_table *table)
     writer.cells = (struct ff_partial_cell *)(to + 1);
     writer.records = writer.next = (unsigned char *)ff_partial_records(to);
     code = write_records(&writer);
-    free(writer.cluster);
+    free(writer.members);
     if (code < 0)
         return code;
     begin_cells(&writer, UINT64_C(1) << cell_bits);

@@ -168,7 +168,10 @@ static inline uint32_t ff_near_hash(uint64_t low, uint32_t high)
 
 static inline uint32_t ff_slot_hash(const struct ff_slot *slot)
 {
-    return ff_slot_kind(slot) <= FF_KEY_INLINE ? ff_near_hash(slot->low, slot->high) : slot->high;
+    uint32_t near = ff_near_hash(slot->low, slot->high);
+
+    /* Both are there, so that no branch is needed. */
+    return ff_slot_kind(slot) <= FF_KEY_INLINE ? near : slot->high;
 }
 
 /* Which bits of two words belong to a near key of so many bytes; little-endian. */
