@@ -15,6 +15,7 @@
 #include <forkfold/error.h>
 
 #include "flow/record.h"
+#include "platform/map.h"
 
 /* Entries that a block should have; and per partial, so that its share of a block is worth a visit. */
 enum { BLOCK_ENTRIES = 4096, BLOCK_ENTRIES_PER_PARTIAL = 4 };
@@ -38,7 +39,7 @@ int ff_fold_open(struct ff_fold *fold, const struct ff_partial *const *partials,
 
 void ff_fold_close(struct ff_fold *fold)
 {
-    free(fold->entries);
+    ff_map_free(fold->entries, fold->entries_size * sizeof(*fold->entries));
     free(fold->index);
     free(fold->ends);
     free(fold->positions);
@@ -193,10 +194,10 @@ static int prepare_entries(struct ff_fold *fold, size_t entry_count)
 
     if (entry_count <= fold->entries_size)
         return 0;
-    entries = malloc(entry_count * sizeof(*entries));
+    entries = ff_map_grow(NULL, 0, entry_count * sizeof(*entries));
     if (entries == NULL)
         return FORKFOLD_E_MEMORY;
-    free(fold->entries);
+    ff_map_free(fold->entries, fold->entries_size * sizeof(*entries));
     fold->entries = entries;
     fold->entries_size = entry_count;
     return 0;

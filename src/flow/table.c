@@ -42,6 +42,12 @@ static void free_slots(struct ff_slot *slots, size_t slot_count)
         ff_map_release(slots, slot_count * sizeof(*slots));
 }
 
+/* What a heap of so many bytes takes. */
+static size_t heap_memory(size_t heap_size)
+{
+    return heap_size > 0 ? heap_size + FF_HEAP_SLACK : 0;
+}
+
 void ff_table_init(struct ff_table *table)
 {
     *table = (struct ff_table){0};
@@ -54,7 +60,7 @@ void ff_table_free(struct ff_table *table)
     if (budget != NULL)
         budget->used_bytes -= ff_table_bytes(table);
     free_slots(table->slots, table->slot_count);
-    free(table->heap);
+    ff_map_free(table->heap, heap_memory(table->heap_size));
     ff_table_init(table);
     table->budget = budget;
 }
@@ -294,7 +300,7 @@ static int grow_heap(struct ff_table *table, size_t size)
     if (size == table->heap_size)
         return 0;
     assert(size > 0); /* it only grows */
-    heap = realloc(table->heap, size + FF_HEAP_SLACK);
+    heap = ff_map_grow(table->heap, heap_memory(table->heap_size), heap_memory(size));
     if (!heap)
         return FORKFOLD_E_MEMORY;
     table->heap = heap;

@@ -3,6 +3,8 @@
 
 #include <errno.h>
 #include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
 #include <unistd.h>
@@ -45,9 +47,10 @@ void ff_map_release(void *address, size_t bytes)
     munmap(address, bytes);
 }
 
+enum { HUGE_PAGE_BYTES = 2 << 20 };
+
 void *ff_map_huge(size_t bytes)
 {
-    enum { HUGE_PAGE_BYTES = 2 << 20 };
     size_t page = ff_page_bytes();
     size_t rounded = (bytes + page - 1) & ~(page - 1);
     char *mapped = mmap(NULL, rounded + HUGE_PAGE_BYTES, PROT_READ | PROT_WRITE,
@@ -64,6 +67,40 @@ void *ff_map_huge(size_t bytes)
         munmap(mapped + before + rounded, HUGE_PAGE_BYTES - before);
     (void)madvise(mapped + before, rounded, MADV_HUGEPAGE);
     return mapped + before;
+}
+
+/* Whole huge pages: a mapping that another one continues must end with one. */
+static size_t large_array_bytes(size_t bytes)
+{
+    return (bytes + HUGE_PAGE_BYTES - 1) & ~(size_t)(HUGE_PAGE_BYTES - 1);
+}
+
+void *ff_map_grow(void *array, size_t bytes, size_t wanted)
+{
+    size_t old = large_array_bytes(bytes);
+    void *grown;
+
+    if (wanted < HUGE_PAGE_BYTES)
+        return realloc(array, wanted);
+    grown = ff_map_huge(large_array_bytes(wanted));
+    if (grown == NULL)
+        return NULL;
+    /* The old pages take the place of the first new ones. */
+    if (bytes >= HUGE_PAGE_BYTES &&
+        mremap(array, old, old, MREMAP_MAYMOVE | MREMAP_FIXED, grown) != MAP_FAILED)
+        return grown;
+    if (bytes > 0)
+        memcpy(grown, array, bytes);
+    ff_map_free(array, bytes);
+    return grown;
+}
+
+void ff_map_free(void *array, size_t bytes)
+{
+    if (bytes < HUGE_PAGE_BYTES)
+        free(array);
+    else
+        munmap(array, large_array_bytes(bytes));
 }
 
 int ff_map_read_only(void *address, size_t bytes)

@@ -24,6 +24,15 @@ void ff_map_release(void *address, size_t bytes);
  */
 void *ff_map_huge(size_t bytes);
 
+/*
+ * Private memory for arrays that may become large: from 2 MiB on it is that of ff_map_huge, below
+ * that malloc's.  One that grows, to more bytes than it has, keeps what is in it, and if it is large,
+ * its pages.  NULL is an array of no bytes, and the answer when there is no memory, after which the
+ * old one is as it was.
+ */
+void *ff_map_grow(void *array, size_t bytes, size_t wanted);
+void ff_map_free(void *array, size_t bytes);
+
 /* 0 or -1 with errno. */
 int ff_map_read_only(void *address, size_t bytes);
 int ff_map_read_write(void *address, size_t bytes);
