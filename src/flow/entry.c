@@ -1,18 +1,19 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Entries are sorted by their bytes, most significant first and in place: for the order of the
- * result the first eight bytes are the count.  The worst case is linear in the bytes to compare,
- * and no memory is needed.
+ * Entries are sorted by digits, most significant first.  A digit is some bits of a
+ * sort word, the count or eight bytes of the key, from the first bit on in which the entries
+ * differ: letters of one script have more bits in common than not.  The worst case is linear in
+ * the bytes to compare.
  */
 #include "flow/entry.h"
 
-#include <limits.h>
+#include <stdbool.h>
 #include <string.h>
 
 /* Up to so many entries are sorted by insertion. */
 enum { INSERTION_MAX = 24 };
 
-enum { WORD_BYTES = sizeof(uint64_t), BUCKETS = 256 };
+enum { WORD_BYTES = sizeof(uint64_t), DIGIT_BITS_MAX = 11, BUCKETS = 1 << DIGIT_BITS_MAX };
 
 static int compare_keys(const struct ff_entry *a, const struct ff_entry *b)
 {
@@ -50,10 +51,19 @@ static void insertion_sort(struct ff_entry *entries, size_t count, enum ff_order
     }
 }
 
-/* The first byte in which the sort words of the entries differ, or -1: 0 to 7 of the count, 8 to 15
- * of the prefix. */
-static int first_difference(const struct ff_entry *entries, size_t count, enum ff_order order)
+/* Some bits of one of the sort words. */
+struct digit {
+    bool is_of_count;
+    unsigned shift;
+    unsigned bits; /* 0: the entries do not differ */
+};
+
+/* The bits from the highest on in which the sort words of the entries differ. */
+static struct digit first_digit(const struct ff_entry *entries, size_t count, enum ff_order order)
 {
+    /* A quarter to half as many buckets as entries, up to as many as the first-level cache bears. */
+    unsigned wanted = 64 - (unsigned)__builtin_clzll(count) - 2;
+    unsigned most = wanted < DIGIT_BITS_MAX ? wanted : DIGIT_BITS_MAX;
     uint64_t counts = 0;
     uint64_t prefixes = 0;
 
@@ -61,48 +71,73 @@ static int first_difference(const struct ff_entry *entries, size_t count, enum f
         counts |= entries[i].count ^ entries[0].count;
         prefixes |= entries[i].prefix ^ entries[0].prefix;
     }
-    if (order == FF_BY_RANK && counts != 0)
-        return __builtin_clzll(counts) / CHAR_BIT;
-    return prefixes != 0 ? WORD_BYTES + __builtin_clzll(prefixes) / CHAR_BIT : -1;
+
+    bool is_of_count = order == FF_BY_RANK && counts != 0;
+    uint64_t differing = is_of_count ? counts : prefixes;
+    unsigned width = differing != 0 ? 64 - (unsigned)__builtin_clzll(differing) : 0;
+    unsigned bits = width < most ? width : most;
+
+    return (struct digit){.is_of_count = is_of_count, .shift = width - bits, .bits = bits};
 }
 
-/* The byte of an entry's sort words: the higher count comes first, so its bytes are inverted. */
-static unsigned sort_byte(const struct ff_entry *entry, int byte)
+/* An entry's digit: the higher count comes first, so its bits are inverted. */
+static inline unsigned digit_of(const struct ff_entry *entry, struct digit digit)
 {
-    if (byte < WORD_BYTES)
-        return (unsigned char)(~entry->count >> (CHAR_BIT * (WORD_BYTES - 1 - byte)));
-    return (unsigned char)(entry->prefix >> (CHAR_BIT * (2 * WORD_BYTES - 1 - byte)));
+    uint64_t word = digit.is_of_count ? ~entry->count : entry->prefix;
+
+    return (unsigned)(word >> digit.shift) & ((1U << digit.bits) - 1);
 }
 
-/* Moves every entry into the bucket of its byte; ends receives where each bucket ends. */
-static void distribute(struct ff_entry *entries, size_t count, int byte, size_t ends[BUCKETS])
+/* Moves every entry into the bucket of its digit, from which next says where the first place is. */
+static void permute(struct ff_entry *entries, struct digit digit, size_t next[BUCKETS],
+                    const size_t ends[BUCKETS])
 {
-    size_t next[BUCKETS];
-    size_t start = 0;
-
-    memset(ends, 0, BUCKETS * sizeof(*ends));
-    for (size_t i = 0; i < count; i++)
-        ends[sort_byte(&entries[i], byte)]++;
-    for (unsigned bucket = 0; bucket < BUCKETS; bucket++) {
-        next[bucket] = start;
-        start += ends[bucket];
-        ends[bucket] = start;
-    }
-    for (unsigned bucket = 0; bucket < BUCKETS; bucket++) {
+    for (unsigned bucket = 0; bucket < 1U << digit.bits; bucket++) {
         while (next[bucket] < ends[bucket]) {
             struct ff_entry entry = entries[next[bucket]];
-            unsigned home = sort_byte(&entry, byte);
+            unsigned home = digit_of(&entry, digit);
 
             while (home != bucket) {
                 struct ff_entry displaced = entries[next[home]];
 
                 entries[next[home]++] = entry;
                 entry = displaced;
-                home = sort_byte(&entry, byte);
+                home = digit_of(&entry, digit);
             }
             entries[next[bucket]++] = entry;
         }
     }
+}
+
+/* The same by way of other memory: two moves for each entry, but none waits for another. */
+static void deal(struct ff_entry *entries, size_t count, struct digit digit, size_t next[BUCKETS],
+                 struct ff_entry *scratch)
+{
+    for (size_t i = 0; i < count; i++)
+        scratch[next[digit_of(&entries[i], digit)]++] = entries[i];
+    memcpy(entries, scratch, count * sizeof(*entries));
+}
+
+/* Moves every entry into the bucket of its digit; ends receives where each bucket ends. */
+static void distribute(struct ff_entry *entries, size_t count, struct digit digit,
+                       size_t ends[BUCKETS], struct ff_entry *scratch)
+{
+    unsigned buckets = 1U << digit.bits;
+    size_t next[BUCKETS];
+    size_t start = 0;
+
+    memset(ends, 0, buckets * sizeof(*ends));
+    for (size_t i = 0; i < count; i++)
+        ends[digit_of(&entries[i], digit)]++;
+    for (unsigned bucket = 0; bucket < buckets; bucket++) {
+        next[bucket] = start;
+        start += ends[bucket];
+        ends[bucket] = start;
+    }
+    if (scratch != NULL)
+        deal(entries, count, digit, next, scratch);
+    else
+        permute(entries, digit, next, ends);
 }
 
 /*
@@ -130,7 +165,8 @@ static size_t advance(struct ff_entry *entries, size_t count, size_t depth, enum
     return ended;
 }
 
-static void sort_entries(struct ff_entry *entries, size_t count, size_t depth, enum ff_order order);
+static void sort_entries(struct ff_entry *entries, size_t count, size_t depth, enum ff_order order,
+                         struct ff_entry *scratch);
 
 /*
  * Sorts every bucket but the largest; *first and the result say where that lies.  The caller goes
@@ -138,21 +174,22 @@ static void sort_entries(struct ff_entry *entries, size_t count, size_t depth, e
  * however long the keys are.
  */
 static size_t sort_smaller_buckets(struct ff_entry *entries, const size_t ends[BUCKETS],
-                                   size_t depth, enum ff_order order, size_t *first)
+                                   unsigned buckets, size_t depth, enum ff_order order,
+                                   struct ff_entry *scratch, size_t *first)
 {
     size_t start = 0;
     size_t largest = 0;
 
     *first = 0;
-    for (unsigned bucket = 0; bucket < BUCKETS; bucket++) {
+    for (unsigned bucket = 0; bucket < buckets; bucket++) {
         size_t count = ends[bucket] - start;
 
         if (count > largest) {
-            sort_entries(entries + *first, largest, depth, order);
+            sort_entries(entries + *first, largest, depth, order, scratch);
             *first = start;
             largest = count;
         } else {
-            sort_entries(entries + start, count, depth, order);
+            sort_entries(entries + start, count, depth, order, scratch);
         }
         start = ends[bucket];
     }
@@ -160,12 +197,13 @@ static size_t sort_smaller_buckets(struct ff_entry *entries, const size_t ends[B
 }
 
 /* Sorts entries that agree in count and prefix by the rest of the key, and gives the prefix back. */
-static void sort_tails(struct ff_entry *entries, size_t count, enum ff_order order)
+static void sort_tails(struct ff_entry *entries, size_t count, enum ff_order order,
+                       struct ff_entry *scratch)
 {
     uint64_t prefix = entries[0].prefix;
     size_t ended = advance(entries, count, 0, order);
 
-    sort_entries(entries + ended, count - ended, WORD_BYTES, order);
+    sort_entries(entries + ended, count - ended, WORD_BYTES, order, scratch);
     for (size_t i = ended; i < count; i++)
         entries[i].prefix = prefix;
 }
@@ -175,16 +213,18 @@ static void sort_tails(struct ff_entry *entries, size_t count, enum ff_order ord
  * bytes, their prefix field holds the 8 bytes behind; ff_entry_compare stays
  * right for them, for it only tells them apart earlier.
  */
-static void sort_entries(struct ff_entry *entries, size_t count, size_t depth, enum ff_order order)
+static void sort_entries(struct ff_entry *entries, size_t count, size_t depth, enum ff_order order,
+                         struct ff_entry *scratch)
 {
     while (count > INSERTION_MAX) {
         size_t ends[BUCKETS];
         size_t skipped;
-        int byte = first_difference(entries, count, order);
+        struct digit digit = first_digit(entries, count, order);
 
-        if (byte >= 0) {
-            distribute(entries, count, byte, ends);
-            count = sort_smaller_buckets(entries, ends, depth, order, &skipped);
+        if (digit.bits > 0) {
+            distribute(entries, count, digit, ends, scratch);
+            count = sort_smaller_buckets(entries, ends, 1U << digit.bits, depth, order, scratch,
+                                         &skipped);
             entries += skipped;
         } else if (depth > 0) {
             skipped = advance(entries, count, depth, order);
@@ -192,14 +232,15 @@ static void sort_entries(struct ff_entry *entries, size_t count, size_t depth, e
             count -= skipped;
             depth += WORD_BYTES;
         } else {
-            sort_tails(entries, count, order);
+            sort_tails(entries, count, order, scratch);
             return;
         }
     }
     insertion_sort(entries, count, order);
 }
 
-void ff_entries_sort(struct ff_entry *entries, size_t count, enum ff_order order)
+void ff_entries_sort(struct ff_entry *entries, size_t count, enum ff_order order,
+                     struct ff_entry *scratch)
 {
-    sort_entries(entries, count, 0, order);
+    sort_entries(entries, count, 0, order, scratch);
 }

@@ -39,6 +39,8 @@ static inline struct ff_entry ff_entry_of(const struct ff_slot *slot, const char
 /* <0, 0 or >0. */
 int ff_entry_compare(const struct ff_entry *a, const struct ff_entry *b, enum ff_order order);
 
-void ff_entries_sort(struct ff_entry *entries, size_t count, enum ff_order order);
+/* scratch has room for as many entries; it may be NULL, which takes longer. */
+void ff_entries_sort(struct ff_entry *entries, size_t count, enum ff_order order,
+                     struct ff_entry *scratch);
 
 #endif

@@ -187,19 +187,19 @@ static int fold_block(struct ff_fold *fold, uint64_t end_hash, struct ff_entry *
 
 /* ---- Ranges -------------------------------------------------------------- */
 
-/* Room for all entries of a range.  What is there is reused, for memory costs when it is first touched. */
+/* Room for all entries of a range, and to sort them.  What is there is reused, for memory costs when it is first touched. */
 static int prepare_entries(struct ff_fold *fold, size_t entry_count)
 {
     struct ff_entry *entries;
 
-    if (entry_count <= fold->entries_size)
+    if (2 * entry_count <= fold->entries_size)
         return 0;
-    entries = ff_map_grow(NULL, 0, entry_count * sizeof(*entries));
+    entries = ff_map_grow(NULL, 0, 2 * entry_count * sizeof(*entries));
     if (entries == NULL)
         return FORKFOLD_E_MEMORY;
     ff_map_free(fold->entries, fold->entries_size * sizeof(*entries));
     fold->entries = entries;
-    fold->entries_size = entry_count;
+    fold->entries_size = 2 * entry_count;
     return 0;
 }
 
@@ -243,7 +243,7 @@ int ff_fold_range(struct ff_fold *fold, unsigned range, unsigned range_count, un
         code = fold_blocks(fold, first, end, block_count(fold, entry_count), &count);
     if (code < 0)
         return code;
-    ff_entries_sort(fold->entries, count, FF_BY_RANK);
+    ff_entries_sort(fold->entries, count, FF_BY_RANK, fold->entries + count);
     *run = write_run(fold->entries, count, out);
     return 0;
 }

@@ -57,7 +57,7 @@ static int gather(struct disk_state *state, const struct ff_partial *partial)
         return FORKFOLD_E_MEMORY;
     for (uint64_t i = 0; i < partial->entry_count; i++)
         next = ff_record_get(next, &entries[i]);
-    ff_entries_sort(entries, partial->entry_count, FF_BY_KEY);
+    ff_entries_sort(entries, partial->entry_count, FF_BY_KEY, NULL);
     code = write_sorted(state, entries, partial->entry_count, FF_BY_KEY);
     free(entries);
     return code;
@@ -200,7 +200,7 @@ static int flush(struct disk_state *state, struct ranking *ranking)
 
     if (count == 0)
         return 0;
-    ff_entries_sort(entries, count, FF_BY_RANK);
+    ff_entries_sort(entries, count, FF_BY_RANK, NULL);
     ranking->count = 0;
     ranking->keys_start = ranking->bytes;
     return write_sorted(state, entries, count, FF_BY_RANK);

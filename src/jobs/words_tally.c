@@ -31,7 +31,7 @@ int ff_tally_spill(struct ff_tally *tally, struct ff_worker *worker, uint64_t fi
     for (size_t i = 0; i < counts->slot_count; i++)
         if (counts->slots[i].tally != 0)
             entries[count++] = ff_entry_of(&counts->slots[i], counts->heap);
-    ff_entries_sort(entries, count, FF_BY_KEY);
+    ff_entries_sort(entries, count, FF_BY_KEY, NULL);
     code = ff_spill_entries(worker, entries, count, FF_BY_KEY, fingerprint, &tally->spilled);
     free(entries);
     if (code == 0)

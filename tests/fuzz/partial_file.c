@@ -73,7 +73,7 @@ static struct ff_extent write_keys(struct keys *keys, enum ff_order order)
     struct ff_partial_writer writer;
     struct ff_extent extent;
 
-    ff_entries_sort(keys->entries, keys->count, order);
+    ff_entries_sort(keys->entries, keys->count, order, NULL);
     REQUIRE(ftruncate(scratch_file(), 0) == 0);
     REQUIRE(ff_partial_writer_open(&writer, scratch_file(), PLACE, order, FINGERPRINT) == 0);
     for (size_t i = 0; i < keys->count; i++)
