@@ -171,6 +171,12 @@ FORKFOLD_API void forkfold_call_cancel(forkfold_call *call);
 /* Frees it, and its results; one that is in progress is cancelled.  NULL is allowed. */
 FORKFOLD_API void forkfold_call_close(forkfold_call *call);
 
+/* For __attribute__((cleanup(forkfold_call_cleanup))). */
+static inline void forkfold_call_cleanup(forkfold_call **call)
+{
+    forkfold_call_close(*call);
+}
+
 /* ---- Results ------------------------------------------------------------- */
 
 typedef struct forkfold_result {
@@ -210,6 +216,10 @@ typedef struct forkfold_item_failure {
 FORKFOLD_API size_t forkfold_call_failure_count(const forkfold_call *call);
 FORKFOLD_API const forkfold_item_failure *forkfold_call_failure(const forkfold_call *call,
                                                                 size_t number);
+
+/* That of the item with this index, or NULL while none is known. */
+FORKFOLD_API const forkfold_item_failure *forkfold_call_failure_of(const forkfold_call *call,
+                                                                   uint64_t index);
 
 /* The sentence behind the error that the call ended with; "" without one. */
 FORKFOLD_API const char *forkfold_call_message(const forkfold_call *call);

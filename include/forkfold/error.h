@@ -37,8 +37,8 @@ enum forkfold_error {
     FORKFOLD_E_FAILED = -17,      /* the one item of the call failed */
     FORKFOLD_E_RANGE = -18,       /* the result is no number of its type */
     FORKFOLD_E_ENDED = -19,       /* the queue has ended */
-    FORKFOLD_E_STALLED = -20,     /* it would wait for ever: nothing is in progress that could help */
-    FORKFOLD_E_UNSUPPORTED = -21  /* this build, or this machine, lacks what it takes */
+    FORKFOLD_E_STALLED = -20, /* it would wait for ever: nothing is in progress that could help */
+    FORKFOLD_E_UNSUPPORTED = -21 /* this build, or this machine, lacks what it takes */
 };
 
 /*

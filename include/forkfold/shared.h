@@ -45,6 +45,12 @@ FORKFOLD_API int forkfold_shared_open(forkfold_pool *pool, enum forkfold_type ty
                                       forkfold_shared **shared);
 FORKFOLD_API void forkfold_shared_close(forkfold_shared *shared); /* NULL is allowed */
 
+/* For __attribute__((cleanup(forkfold_shared_cleanup))). */
+static inline void forkfold_shared_cleanup(forkfold_shared **shared)
+{
+    forkfold_shared_close(*shared);
+}
+
 /* The elements.  The calling process may read and write them at any time. */
 FORKFOLD_API void *forkfold_shared_data(const forkfold_shared *shared);
 FORKFOLD_API uint64_t forkfold_shared_count(const forkfold_shared *shared);

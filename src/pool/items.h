@@ -253,11 +253,15 @@ int ff_items_refill(struct forkfold_call *call);
 
 /* What the call has come to, as the pool's error too: 0, or the code that it was ended with. */
 int ff_items_outcome(struct forkfold_call *call);
+/* Runs the callbacks that are due; what the pool says of its last error stays. */
+void ff_items_call_back_quietly(forkfold_pool *pool);
+
 /*
- * Runs the callbacks that are due, and lets them close the call, which may be gone afterwards.  What
- * the pool says of its last error stays.
+ * In between, whoever else runs may close the call, and it stays.  The second returns whether it is
+ * still open; if not, it may be gone.
  */
-void ff_items_call_back_within(struct forkfold_call *call);
+void ff_items_hold(struct forkfold_call *call);
+bool ff_items_let_go(struct forkfold_call *call);
 
 /* items_stats.c */
 

@@ -22,14 +22,12 @@ static bool is_over(void *call)
     return ((struct forkfold_call *)call)->status != FF_CALL_RUNNING;
 }
 
-/* From here on callbacks may close the call, and it stays. */
-static void hold(struct forkfold_call *call)
+void ff_items_hold(struct forkfold_call *call)
 {
     call->holds++;
 }
 
-/* Returns whether the call is still there. */
-static bool let_go(struct forkfold_call *call)
+bool ff_items_let_go(struct forkfold_call *call)
 {
     bool stays = !call->is_closed;
 
@@ -39,15 +37,12 @@ static bool let_go(struct forkfold_call *call)
     return stays;
 }
 
-void ff_items_call_back_within(struct forkfold_call *call)
+void ff_items_call_back_quietly(forkfold_pool *pool)
 {
-    forkfold_pool *pool = call->pool;
     struct ff_error error = pool->error;
 
-    hold(call);
     ff_items_call_back(pool);
     pool->error = error;
-    let_go(call);
 }
 
 static int wait_for(struct forkfold_call *call, uint64_t timeout_ns)
@@ -61,7 +56,7 @@ static int wait_for(struct forkfold_call *call, uint64_t timeout_ns)
     while (!is_over(call) && (until == UINT64_MAX || ff_clock_ns() < until))
         ff_items_sleep(pool, is_over, call, until);
     code = is_over(call) ? ff_items_outcome(call) : FORKFOLD_E_PENDING;
-    ff_items_call_back_within(call);
+    ff_items_call_back_quietly(pool);
     return code;
 }
 
@@ -74,9 +69,9 @@ int forkfold_call_wait(forkfold_call *call, uint64_t timeout_ns)
     if (call->kind != FF_CALL_MAP)
         return ff_error_set(&call->pool->error, FORKFOLD_E_INVALID,
                             "an imap is not waited for: read its results");
-    hold(call);
+    ff_items_hold(call);
     code = wait_for(call, timeout_ns);
-    let_go(call);
+    ff_items_let_go(call);
     return code;
 }
 
@@ -91,9 +86,9 @@ static int run(forkfold_pool *pool, const forkfold_call_options *options, forkfo
     code = ff_items_begin_call(pool, options, FF_CALL_MAP, &call);
     if (code < 0 || call == NULL)
         return code;
-    hold(call);
+    ff_items_hold(call);
     code = wait_for(call, UINT64_MAX);
-    if (!let_go(call))
+    if (!ff_items_let_go(call))
         call = NULL;
     if (code < 0) {
         struct ff_error why = pool->error;

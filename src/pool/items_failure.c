@@ -240,3 +240,14 @@ const forkfold_item_failure *forkfold_call_failure(const forkfold_call *call, si
 {
     return number < call->failure_count ? &call->failures[number] : NULL;
 }
+
+const forkfold_item_failure *forkfold_call_failure_of(const forkfold_call *call, uint64_t index)
+{
+    /* Most that are asked for have not failed, and few have. */
+    if (!is_known(call, index))
+        return NULL;
+    for (size_t i = 0; i < call->failure_count; i++)
+        if (call->failures[i].index == index)
+            return &call->failures[i];
+    return NULL;
+}

@@ -173,9 +173,11 @@ int forkfold_call_next(forkfold_call *call, forkfold_result *result)
         return ff_items_outcome(call);
     if (call->status == FF_CALL_FINISHED)
         return 0;
+    /* What the host watches may close the call while this sleeps, and so may callbacks. */
+    ff_items_hold(call);
     code = take_next(call, result);
-    if (code > 0)
-        return code;
-    ff_items_call_back_within(call);
+    if (code <= 0)
+        ff_items_call_back_quietly(call->pool);
+    (void)ff_items_let_go(call);
     return code;
 }

@@ -290,11 +290,13 @@ static inline void assert_mixed(const forkfold_call *call, const uint64_t *numbe
         if (result.failed) {
             failed++;
             assert_true(is_failed(call, i));
+            assert_int_equal(forkfold_call_failure_of(call, i)->index, i);
         } else if (results[i] != mixed(numbers[i], i) || result.data != &results[i]) {
             fail_msg("item %llu of %llu", (unsigned long long)i, (unsigned long long)count);
         }
     }
     assert_int_equal(failed, forkfold_call_failure_count(call));
+    assert_null(forkfold_call_failure_of(call, count));
 }
 
 /* The pool does what it should after whatever went before. */

@@ -483,6 +483,37 @@ static void begin_next(forkfold_call *call, void *user)
                                         &next));
 }
 
+static int close_watched(int fd, void *context)
+{
+    char byte;
+
+    assert_int_equal(read(fd, &byte, 1), 1);
+    forkfold_call_close(*(forkfold_call **)context);
+    return 0;
+}
+
+static void watch_may_close_the_imap_that_is_read(void **state)
+{
+    forkfold_pool *pool = open_pool(2);
+    uint64_t *numbers = make_numbers(100);
+    forkfold_call_options options = mix_options(numbers, 100);
+    forkfold_call *call = NULL;
+    forkfold_result result;
+    int ends[2];
+
+    (void)state;
+    assert_int_equal(pipe(ends), 0);
+    plan(HANG, 0, 1);
+    assert_int_equal(forkfold_pool_watch(pool, ends[0], close_watched, &call), 0);
+    assert_works(pool, forkfold_imap(pool, &options, &call));
+    assert_int_equal(write(ends[1], "x", 1), 1);
+    assert_int_equal(forkfold_call_next(call, &result), FORKFOLD_E_CANCELLED);
+    forkfold_pool_close(pool);
+    close(ends[0]);
+    close(ends[1]);
+    free(numbers);
+}
+
 /* A chain of calls, each begun by the callback of the last, and driven by poll(). */
 static void event_loop_drives_a_chain_of_calls(void **state)
 {
@@ -578,6 +609,7 @@ int main(void)
         WITH_SCRIPT(callbacks_run_once),
         WITH_SCRIPT(callback_may_wait_for_what_is_waited_for_and_close_it),
         WITH_SCRIPT(callback_may_close_the_call_that_is_waited_for),
+        WITH_SCRIPT(watch_may_close_the_imap_that_is_read),
         WITH_SCRIPT(event_loop_drives_a_chain_of_calls),
         WITH_SCRIPT(event_loop_hears_of_everything),
     };
