@@ -240,7 +240,7 @@ struct attempt {
     unsigned holder;
     bool takes;
     enum ff_ring_answer answer;
-    uint64_t position;
+    struct ff_ring_batch batch; /* of one that puts, the position alone */
 };
 
 /* Once it has come to something it stays so. */
@@ -249,8 +249,10 @@ static bool succeeds(void *what)
     struct attempt *attempt = what;
 
     if (attempt->answer == FF_RING_NONE)
-        attempt->answer = (attempt->takes ? ff_ring_take : ff_ring_claim)(
-            attempt->ring, attempt->holder, &attempt->position);
+        attempt->answer =
+            attempt->takes
+                ? ff_ring_take(attempt->ring, attempt->holder, &attempt->batch)
+                : ff_ring_claim(attempt->ring, attempt->holder, &attempt->batch.position);
     return attempt->answer != FF_RING_NONE;
 }
 
@@ -302,9 +304,9 @@ static int wait_in_driver(forkfold_pool *pool, struct attempt *attempt, uint64_t
     return 0;
 }
 
-/* A cell to take or to write: 0 with the position, or a code. */
+/* A cell to take or to write: 0, or a code. */
 static int wait_for_cell(const struct caller *caller, const forkfold_queue *queue, bool takes,
-                         uint64_t timeout_ns, uint64_t *position)
+                         uint64_t timeout_ns, struct ff_ring_batch *batch)
 {
     struct attempt attempt = {
         .ring = queue->ring, .holder = caller->holder, .takes = takes, .answer = FF_RING_NONE};
@@ -321,7 +323,7 @@ static int wait_for_cell(const struct caller *caller, const forkfold_queue *queu
         else
             code = wait_in_driver(queue->pool, &attempt, until_ns);
     }
-    *position = attempt.position;
+    *batch = attempt.batch;
     switch (attempt.answer) {
     case FF_RING_OK:
         return 0;
@@ -359,15 +361,18 @@ static int check_put(const struct caller *caller, const forkfold_queue *queue, c
 static int write_batch(const struct caller *caller, const forkfold_queue *queue, const void *items,
                        uint64_t count, uint64_t timeout_ns, uint64_t *position)
 {
+    struct ff_ring_batch cell;
     int code = check_put(caller, queue, items, count);
 
     if (code == 0)
-        code = wait_for_cell(caller, queue, false, timeout_ns, position);
+        code = wait_for_cell(caller, queue, false, timeout_ns, &cell);
     if (code == FORKFOLD_E_ENDED)
         return refuse(caller, queue, code, "the queue has ended: nothing more can be put");
-    if (code == 0)
-        memcpy(batch_at(queue, *position), items, count * queue->item_bytes);
-    return code;
+    if (code < 0)
+        return code;
+    memcpy(batch_at(queue, cell.position), items, count * queue->item_bytes);
+    *position = cell.position;
+    return 0;
 }
 
 int forkfold_queue_put(forkfold_queue *queue, const void *items, uint64_t count,
@@ -408,12 +413,12 @@ int forkfold_queue_end(forkfold_queue *queue, unsigned producer)
 static void acknowledge(const struct caller *caller, const forkfold_queue *queue,
                         struct ff_queue_hold *hold)
 {
-    hold->done += hold->given;
+    hold->batch.done += hold->given;
     hold->given = 0;
-    hold->is_held = hold->done < hold->count;
+    hold->is_held = hold->batch.done < hold->batch.count;
     if (!hold->is_held)
         caller->holds->count--;
-    ff_ring_acknowledge(queue->ring, hold->position, hold->done);
+    ff_ring_acknowledge(queue->ring, &hold->batch);
     if (!hold->is_held)
         wake_all(queue);
 }
@@ -421,16 +426,12 @@ static void acknowledge(const struct caller *caller, const forkfold_queue *queue
 static int take(const struct caller *caller, const forkfold_queue *queue, uint64_t timeout_ns,
                 struct ff_queue_hold *hold)
 {
-    uint64_t position = 0;
-    int code = wait_for_cell(caller, queue, true, timeout_ns, &position);
-    const struct ff_ring_cell *cell = ff_ring_cell(queue->ring, position);
+    struct ff_ring_batch batch;
+    int code = wait_for_cell(caller, queue, true, timeout_ns, &batch);
 
     if (code < 0)
         return code;
-    *hold = (struct ff_queue_hold){.is_held = true,
-                                   .position = position,
-                                   .count = ff_peer_get(&cell->count),
-                                   .done = ff_peer_get(&cell->done)};
+    *hold = (struct ff_queue_hold){.is_held = true, .batch = batch};
     caller->holds->count++;
     return 0;
 }
@@ -453,13 +454,13 @@ int forkfold_queue_get(forkfold_queue *queue, uint64_t most, forkfold_batch *bat
         code = take(&caller, queue, timeout_ns, hold);
     if (code < 0)
         return code == FORKFOLD_E_ENDED ? 0 : code;
-    hold->given = hold->count - hold->done;
+    hold->given = hold->batch.count - hold->batch.done;
     if (most > 0 && hold->given > most)
         hold->given = most;
     *batch = (forkfold_batch){
-        .items = batch_at(queue, hold->position) + hold->done * queue->item_bytes,
+        .items = batch_at(queue, hold->batch.position) + hold->batch.done * queue->item_bytes,
         .count = hold->given,
-        .returns = ff_peer_get(&ff_ring_cell(queue->ring, hold->position)->returns)};
+        .returns = ff_peer_get(&ff_ring_cell(queue->ring, hold->batch.position)->returns)};
     return 1;
 }
 
@@ -506,6 +507,7 @@ int forkfold_queue_pass_on(forkfold_queue *from, forkfold_queue *to, const void 
 {
     struct caller caller;
     struct ff_queue_hold *hold;
+    struct ff_ring_batch passed;
     uint64_t target = 0;
     int code = find_hold(from, &caller, &hold);
 
@@ -516,7 +518,9 @@ int forkfold_queue_pass_on(forkfold_queue *from, forkfold_queue *to, const void 
         code = write_batch(&caller, to, items, count, timeout_ns, &target);
     if (code < 0)
         return code;
-    ff_ring_pass_on(from->ring, hold->position, hold->done + hold->given, to->ring, target, count);
+    passed = hold->batch;
+    passed.done += hold->given;
+    ff_ring_pass_on(from->ring, &passed, to->ring, target, count);
     ff_queue_wake_takers(to);
     acknowledge(&caller, from, hold);
     return 0;

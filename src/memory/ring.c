@@ -43,6 +43,7 @@ void ff_ring_reset(const struct ff_ring *ring)
     ff_own_set(&words->returned, 0);
     ff_own_set(&words->looked, 0);
     ff_own_set(&words->ended, 0);
+    ff_own_set(&words->damaged, 0);
     ff_own_set(&words->takers_sleep, 0);
     ff_own_set(&words->putters_sleep, 0);
     ff_settle();
@@ -59,7 +60,31 @@ bool ff_ring_has_ended(const struct ff_ring *ring)
     return (ff_recheck(&ring->words->ended) & ring->all_producers) == ring->all_producers;
 }
 
+/* For good: whoever waits for what is lost by that would wait for ever. */
+static enum ff_ring_answer find_damage(const struct ff_ring *ring)
+{
+    ff_announce(&ring->words->damaged, 1);
+    return FF_RING_DAMAGED;
+}
+
+static bool is_damaged(const struct ff_ring *ring)
+{
+    return ff_recheck(&ring->words->damaged) != 0;
+}
+
 /* ---- Putting ------------------------------------------------------------- */
+
+/*
+ * The tail was behind: its cell has come to this turn.  Cells are claimed in the order of their
+ * positions, so all up to the one before in that cell have been.
+ */
+static void catch_up(const struct ff_ring *ring, uint64_t tail, uint64_t turn)
+{
+    uint64_t turns_behind = turn - turn_at(ring, tail);
+    uint64_t least = turns_behind > 0 ? tail + ((turns_behind - 1) << ring->shift) : tail;
+
+    (void)ff_swap_if(&ring->words->tail, &tail, least + 1);
+}
 
 /* The first position that is free, or the first whose cell is still in use from the turn before. */
 static enum ff_ring_answer find_free(const struct ff_ring *ring, uint64_t *position, uint64_t *word)
@@ -70,13 +95,13 @@ static enum ff_ring_answer find_free(const struct ff_ring *ring, uint64_t *posit
 
         *position = tail;
         *word = ff_recheck(&ff_ring_cell(ring, tail)->word);
+        if (turn_of(*word) < turn)
+            /* The tail has never passed a cell that was free. */
+            return turn_of(*word) + 1 == turn && state_of(*word) != FREE ? FF_RING_NONE
+                                                                         : find_damage(ring);
         if (turn_of(*word) == turn && state_of(*word) == FREE)
             return FF_RING_OK;
-        if (turn_of(*word) >= turn)
-            move_on(&ring->words->tail, tail);
-        /* No cell is ever two turns behind the tail. */
-        else if (ff_recheck(&ring->words->tail) == tail)
-            return turn_of(*word) + 1 == turn ? FF_RING_NONE : FF_RING_DAMAGED;
+        catch_up(ring, tail, turn_of(*word));
     }
 }
 
@@ -92,6 +117,8 @@ enum ff_ring_answer ff_ring_claim(const struct ff_ring *ring, unsigned holder, u
     enum ff_ring_answer answer;
     uint64_t word;
 
+    if (is_damaged(ring))
+        return FF_RING_DAMAGED;
     if (ff_ring_has_ended(ring))
         return FF_RING_ENDED;
     do {
@@ -167,7 +194,8 @@ static bool try_take(const struct ff_ring *ring, unsigned holder, uint64_t posit
 /* Batches that were taken before may lie where the head has passed. */
 static bool take_returned(const struct ff_ring *ring, unsigned holder, uint64_t *position)
 {
-    uint64_t returned = ff_observe(&ring->words->returned);
+    /* Partner: announce_return(), before which the batch is READY, and after which takers are woken. */
+    uint64_t returned = ff_recheck(&ring->words->returned);
     uint64_t looked = ff_observe(&ring->words->looked);
     uint64_t end;
 
@@ -191,6 +219,15 @@ static bool is_passed(const struct ff_ring *ring, uint64_t position)
     return turn_of(word) > turn || (turn_of(word) == turn && state_of(word) == TAKEN);
 }
 
+/* A head that has been left behind, by batches that came back say, or that makes no sense. */
+static uint64_t mend_head(const struct ff_ring *ring, uint64_t head, uint64_t first, uint64_t end)
+{
+    if (head >= first && head <= end)
+        return head;
+    (void)ff_swap_if(&ring->words->head, &head, first);
+    return first;
+}
+
 static bool take_next(const struct ff_ring *ring, unsigned holder, uint64_t *position)
 {
     uint64_t first;
@@ -198,9 +235,8 @@ static bool take_next(const struct ff_ring *ring, unsigned holder, uint64_t *pos
     uint64_t head = ff_observe(&ring->words->head);
 
     live_range(ring, &first, &end);
-    /* A head that makes no sense costs a longer look. */
-    *position = head >= first && head <= end ? head : first;
-    for (; *position < end; ++*position) {
+    head = mend_head(ring, head, first, end);
+    for (*position = head; *position < end; ++*position) {
         bool taken = try_take(ring, holder, *position);
 
         FF_KILL_POINT("ring.take.tried");
@@ -210,18 +246,6 @@ static bool take_next(const struct ff_ring *ring, unsigned holder, uint64_t *pos
             return true;
     }
     return false;
-}
-
-/* Whether a cell behind the tail is in use: its producer has not moved the tail on yet. */
-static bool is_tail_behind(const struct ff_ring *ring)
-{
-    uint64_t tail = ff_recheck(&ring->words->tail);
-    uint64_t word = ff_recheck(&ff_ring_cell(ring, tail)->word);
-
-    if (turn_of(word) != turn_at(ring, tail) || state_of(word) == FREE)
-        return false;
-    move_on(&ring->words->tail, tail);
-    return true;
 }
 
 /* Whether any batch is being written, waits, or is held and may come back. */
@@ -240,32 +264,51 @@ static bool is_empty(const struct ff_ring *ring)
     return true;
 }
 
-enum ff_ring_answer ff_ring_take(const struct ff_ring *ring, unsigned holder, uint64_t *position)
+/* What is to be read of a batch, once: what another process wrote may change at any time. */
+static enum ff_ring_answer read_cell(const struct ff_ring *ring, uint64_t position,
+                                     struct ff_ring_batch *batch)
+{
+    const struct ff_ring_cell *cell = ff_ring_cell(ring, position);
+
+    *batch = (struct ff_ring_batch){
+        .position = position, .count = ff_peer_get(&cell->count), .done = ff_peer_get(&cell->done)};
+    return batch->count <= ring->batch_items && batch->done < batch->count ? FF_RING_OK
+                                                                           : find_damage(ring);
+}
+
+enum ff_ring_answer ff_ring_take(const struct ff_ring *ring, unsigned holder,
+                                 struct ff_ring_batch *batch)
 {
     bool ended = ff_ring_has_ended(ring);
+    uint64_t position;
+    uint64_t tail;
+    uint64_t word;
 
+    if (is_damaged(ring))
+        return FF_RING_DAMAGED;
     do {
-        if (take_returned(ring, holder, position) || take_next(ring, holder, position)) {
-            uint64_t count = ff_peer_get(&ff_ring_cell(ring, *position)->count);
-            uint64_t done = ff_peer_get(&ff_ring_cell(ring, *position)->done);
-
+        tail = ff_recheck(&ring->words->tail);
+        if (take_returned(ring, holder, &position) || take_next(ring, holder, &position)) {
             FF_KILL_POINT("ring.take.done");
-            return count <= ring->batch_items && done <= count ? FF_RING_OK : FF_RING_DAMAGED;
+            return read_cell(ring, position, batch);
         }
-    } while (is_tail_behind(ring));
+        /* There may be more behind a tail whose producer has not moved it on yet. */
+        if (find_free(ring, &position, &word) == FF_RING_DAMAGED)
+            return FF_RING_DAMAGED;
+    } while (position != tail);
     return ended && is_empty(ring) ? FF_RING_ENDED : FF_RING_NONE;
 }
 
-void ff_ring_acknowledge(const struct ff_ring *ring, uint64_t position, uint64_t done)
+void ff_ring_acknowledge(const struct ff_ring *ring, const struct ff_ring_batch *batch)
 {
-    struct ff_ring_cell *cell = ff_ring_cell(ring, position);
+    struct ff_ring_cell *cell = ff_ring_cell(ring, batch->position);
 
     FF_KILL_POINT("ring.acknowledge.begin");
-    ff_own_set(&cell->done, done);
+    ff_own_set(&cell->done, batch->done);
     ff_keep_order();
     FF_KILL_POINT("ring.acknowledge.counted");
-    if (done == ff_peer_get(&cell->count))
-        release(ring, position);
+    if (batch->done == batch->count)
+        release(ring, batch->position);
     FF_KILL_POINT("ring.acknowledge.done");
 }
 
@@ -274,25 +317,25 @@ static void announce_return(const struct ff_ring *ring)
     (void)ff_take_next(&ring->words->returned);
 }
 
-void ff_ring_give_back(const struct ff_ring *ring, uint64_t position)
+void ff_ring_give_back(const struct ff_ring *ring, const struct ff_ring_batch *batch)
 {
-    struct ff_ring_cell *cell = ff_ring_cell(ring, position);
+    struct ff_ring_cell *cell = ff_ring_cell(ring, batch->position);
 
     ff_own_set(&cell->returns, ff_peer_get(&cell->returns) + 1);
     FF_KILL_POINT("ring.return.begin");
-    ff_publish(&cell->word, encode(turn_at(ring, position), READY, 0));
+    ff_publish(&cell->word, encode(turn_at(ring, batch->position), READY, 0));
     FF_KILL_POINT("ring.return.done");
     /* A death before this is one of a worker, after which the supervisor announces returns. */
     announce_return(ring);
 }
 
-void ff_ring_pass_on(const struct ff_ring *from, uint64_t position, uint64_t done,
+void ff_ring_pass_on(const struct ff_ring *from, const struct ff_ring_batch *batch,
                      const struct ff_ring *to, uint64_t target, uint64_t count)
 {
-    struct ff_ring_cell *cell = ff_ring_cell(from, position);
+    struct ff_ring_cell *cell = ff_ring_cell(from, batch->position);
 
     ff_own_set(&cell->passed_at, target);
-    ff_own_set(&cell->passing, done);
+    ff_own_set(&cell->passing, batch->done);
     ff_keep_order();
     ff_own_set(&cell->passed_to, to->number + 1);
     ff_keep_order();
@@ -300,7 +343,7 @@ void ff_ring_pass_on(const struct ff_ring *from, uint64_t position, uint64_t don
     ff_ring_commit(to, target, count);
     ff_keep_order();
     /* A death between these two counts the items once all the same: see recover_taken(). */
-    ff_own_set(&cell->done, done);
+    ff_own_set(&cell->done, batch->done);
     ff_keep_order();
     ff_own_set(&cell->passed_to, 0);
     FF_KILL_POINT("ring.pass.counted");

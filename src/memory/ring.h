@@ -57,13 +57,14 @@ struct ff_ring_cell {
 
 enum ff_ring_sleeper { FF_RING_WORKERS = 1, FF_RING_DRIVER = 2 };
 
-/* Writers: all. */
+/* Writers: all.  What changes with every batch does not share a cache line with what does not. */
 struct ff_ring_words {
     _Alignas(64) ff_word64 tail;
     _Alignas(64) ff_word64 head;
-    ff_word64 returned; /* bumped when a batch that was taken is READY again */
-    ff_word64 looked;   /* the `returned` up to which all such batches were found */
-    ff_word64 ended;    /* a bit for each producer */
+    _Alignas(64) ff_word64 returned; /* bumped when a batch that was taken is READY again */
+    ff_word64 looked;                /* the `returned` up to which all such batches were found */
+    ff_word64 ended;                 /* a bit for each producer */
+    ff_word64 damaged;               /* not 0: somebody has found that it is, and nobody goes on */
 
     /* Bumped for those who sleep on it; the word behind it says who does, by bits of ff_ring_sleeper. */
     _Alignas(64) ff_word32 filled;
@@ -97,6 +98,13 @@ static inline struct ff_ring_cell *ff_ring_cell(const struct ff_ring *ring, uint
     return &ring->cells[position & ((UINT64_C(1) << ring->shift) - 1)];
 }
 
+/* What a consumer holds: as it was when it was taken, whatever is written to the cell meanwhile. */
+struct ff_ring_batch {
+    uint64_t position;
+    uint64_t count; /* items */
+    uint64_t done;  /* of them acknowledged: fewer, until it is released */
+};
+
 /*
  * For a producer: the next free cell, to be written; then exactly one of commit and abandon.  OK,
  * NONE, ENDED when its end has been declared, DAMAGED.
@@ -110,17 +118,18 @@ void ff_ring_end(const struct ff_ring *ring, unsigned producer);
 bool ff_ring_has_ended(const struct ff_ring *ring);
 
 /* For a consumer: a batch that is its own until it is released or returned. */
-enum ff_ring_answer ff_ring_take(const struct ff_ring *ring, unsigned holder, uint64_t *position);
+enum ff_ring_answer ff_ring_take(const struct ff_ring *ring, unsigned holder,
+                                 struct ff_ring_batch *batch);
 
-/* The items up to done are acknowledged; when those are all, it holds the cell no more. */
-void ff_ring_acknowledge(const struct ff_ring *ring, uint64_t position, uint64_t done);
-void ff_ring_give_back(const struct ff_ring *ring, uint64_t position);
+/* The items up to done, which the caller has moved on, are; when those are all, the cell is free. */
+void ff_ring_acknowledge(const struct ff_ring *ring, const struct ff_ring_batch *batch);
+void ff_ring_give_back(const struct ff_ring *ring, const struct ff_ring_batch *batch);
 
 /*
  * Commits a cell of another ring, and so acknowledges the items up to done of a batch that the
  * same process holds.  ff_ring_acknowledge() has to follow.
  */
-void ff_ring_pass_on(const struct ff_ring *from, uint64_t position, uint64_t done,
+void ff_ring_pass_on(const struct ff_ring *from, const struct ff_ring_batch *batch,
                      const struct ff_ring *to, uint64_t target, uint64_t count);
 
 /* For the supervisor: a holder is dead, and held what these rings, all there are, say. */

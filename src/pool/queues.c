@@ -73,7 +73,7 @@ void ff_queue_return(const forkfold_queue *queue, struct ff_queue_holds *holds)
 
     hold->is_held = false;
     holds->count--;
-    ff_ring_give_back(queue->ring, hold->position);
+    ff_ring_give_back(queue->ring, &hold->batch);
     ff_queue_wake_takers(queue);
 }
 

@@ -36,10 +36,8 @@ struct ff_queues_shared {
 /* What a process has of a queue; in its own memory. */
 struct ff_queue_hold {
     bool is_held;
-    uint64_t position;
-    uint64_t count; /* items of the batch */
-    uint64_t done;  /* of them acknowledged */
-    uint64_t given; /* and so many behind those given to the caller */
+    struct ff_ring_batch batch;
+    uint64_t given; /* items behind those that are acknowledged, which the caller has */
 };
 
 struct ff_queue_holds {

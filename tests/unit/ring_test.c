@@ -73,27 +73,33 @@ static enum ff_ring_answer put(struct fixture *f, const struct ff_ring *ring, un
 
 /* Takes a batch and keeps it. */
 static uint64_t take(struct fixture *f, const struct ff_ring *ring, unsigned holder,
-                     uint64_t *position)
+                     struct ff_ring_batch *batch)
 {
-    assert_int_equal(ff_ring_take(ring, holder, position), FF_RING_OK);
-    return batch_at(f, ring, *position)[0];
+    assert_int_equal(ff_ring_take(ring, holder, batch), FF_RING_OK);
+    return batch_at(f, ring, batch->position)[0];
+}
+
+static void acknowledge(const struct ff_ring *ring, struct ff_ring_batch *batch, uint64_t done)
+{
+    batch->done = done;
+    ff_ring_acknowledge(ring, batch);
 }
 
 /* Takes a batch and acknowledges all of it. */
 static uint64_t pop(struct fixture *f, const struct ff_ring *ring)
 {
-    uint64_t position;
-    uint64_t value = take(f, ring, OTHER, &position);
+    struct ff_ring_batch batch;
+    uint64_t value = take(f, ring, OTHER, &batch);
 
-    ff_ring_acknowledge(ring, position, ff_peer_get(&ff_ring_cell(ring, position)->count));
+    acknowledge(ring, &batch, batch.count);
     return value;
 }
 
 static void assert_nothing(const struct ff_ring *ring, enum ff_ring_answer answer)
 {
-    uint64_t position;
+    struct ff_ring_batch batch;
 
-    assert_int_equal(ff_ring_take(ring, OTHER, &position), answer);
+    assert_int_equal(ff_ring_take(ring, OTHER, &batch), answer);
 }
 
 static uint64_t returns_of(const struct ff_ring *ring, uint64_t position)
@@ -133,14 +139,14 @@ static void full_ring_has_no_room_until_a_batch_is_released(void **state)
     for (unsigned shift = 0; shift <= SHIFT_MAX; shift++) {
         struct fixture *f = make(shift, 1);
         struct ff_ring *ring = &f->rings[0];
-        uint64_t position;
+        struct ff_ring_batch batch;
 
         for (uint64_t i = 0; i < UINT64_C(1) << shift; i++)
             assert_int_equal(put(f, ring, ME, i), FF_RING_OK);
         assert_int_equal(put(f, ring, ME, 99), FF_RING_NONE);
-        take(f, ring, OTHER, &position);
+        take(f, ring, OTHER, &batch);
         assert_int_equal(put(f, ring, ME, 99), FF_RING_NONE);
-        ff_ring_acknowledge(ring, position, 1);
+        acknowledge(ring, &batch, 1);
         assert_int_equal(put(f, ring, ME, 99), FF_RING_OK);
         assert_int_equal(put(f, ring, ME, 99), FF_RING_NONE);
         free(f);
@@ -186,26 +192,26 @@ static void batch_is_acknowledged_in_parts(void **state)
 {
     struct fixture *f = make(0, 1);
     struct ff_ring *ring = &f->rings[0];
-    uint64_t position;
+    struct ff_ring_batch batch;
 
     (void)state;
     put_many(f, ring, ME, 5, 4);
-    take(f, ring, ME, &position);
-    ff_ring_acknowledge(ring, position, 1);
-    ff_ring_acknowledge(ring, position, 3);
+    take(f, ring, ME, &batch);
+    acknowledge(ring, &batch, 1);
+    acknowledge(ring, &batch, 3);
     assert_nothing(ring, FF_RING_NONE);
     assert_int_equal(put(f, ring, ME, 6), FF_RING_NONE);
-    ff_ring_give_back(ring, position);
+    ff_ring_give_back(ring, &batch);
     /* The next one goes on where the first one was. */
-    take(f, ring, OTHER, &position);
-    assert_int_equal(ff_peer_get(&ff_ring_cell(ring, position)->done), 3);
-    assert_int_equal(returns_of(ring, position), 1);
-    ff_ring_acknowledge(ring, position, 4);
+    take(f, ring, OTHER, &batch);
+    assert_int_equal(ff_peer_get(&ff_ring_cell(ring, batch.position)->done), 3);
+    assert_int_equal(returns_of(ring, batch.position), 1);
+    acknowledge(ring, &batch, 4);
     /* And who gets the cell next begins anew. */
     put(f, ring, ME, 6);
-    take(f, ring, OTHER, &position);
-    assert_int_equal(ff_peer_get(&ff_ring_cell(ring, position)->done), 0);
-    assert_int_equal(returns_of(ring, position), 0);
+    take(f, ring, OTHER, &batch);
+    assert_int_equal(ff_peer_get(&ff_ring_cell(ring, batch.position)->done), 0);
+    assert_int_equal(returns_of(ring, batch.position), 0);
     free(f);
 }
 
@@ -213,21 +219,21 @@ static void batch_that_is_given_back_comes_before_later_ones(void **state)
 {
     struct fixture *f = make(3, 1);
     struct ff_ring *ring = &f->rings[0];
-    uint64_t positions[5];
+    struct ff_ring_batch batches[5];
 
     (void)state;
     for (uint64_t i = 0; i < 5; i++)
         put(f, ring, ME, i);
     for (uint64_t i = 0; i < 4; i++)
-        assert_int_equal(take(f, ring, ME, &positions[i]), i);
-    ff_ring_give_back(ring, positions[2]);
-    ff_ring_give_back(ring, positions[1]);
-    assert_int_equal(take(f, ring, ME, &positions[1]), 1);
-    ff_ring_give_back(ring, positions[0]);
+        assert_int_equal(take(f, ring, ME, &batches[i]), i);
+    ff_ring_give_back(ring, &batches[2]);
+    ff_ring_give_back(ring, &batches[1]);
+    assert_int_equal(take(f, ring, ME, &batches[1]), 1);
+    ff_ring_give_back(ring, &batches[0]);
     for (uint64_t round = 1; round < 10; round++) {
-        assert_int_equal(take(f, ring, ME, &positions[0]), 0);
-        assert_int_equal(returns_of(ring, positions[0]), round);
-        ff_ring_give_back(ring, positions[0]);
+        assert_int_equal(take(f, ring, ME, &batches[0]), 0);
+        assert_int_equal(returns_of(ring, batches[0].position), round);
+        ff_ring_give_back(ring, &batches[0]);
     }
     assert_int_equal(pop(f, ring), 0);
     assert_int_equal(pop(f, ring), 2);
@@ -241,18 +247,18 @@ static void held_batch_does_not_stop_the_others(void **state)
 {
     struct fixture *f = make(2, 1);
     struct ff_ring *ring = &f->rings[0];
-    uint64_t position;
+    struct ff_ring_batch batch;
 
     (void)state;
     put(f, ring, ME, 1000);
-    take(f, ring, ME, &position);
+    take(f, ring, ME, &batch);
     for (uint64_t i = 0; i < 3; i++) {
         assert_int_equal(put(f, ring, ME, i), FF_RING_OK);
         assert_int_equal(pop(f, ring), i);
     }
     /* Until its cell is the next. */
     assert_int_equal(put(f, ring, ME, 3), FF_RING_NONE);
-    ff_ring_give_back(ring, position);
+    ff_ring_give_back(ring, &batch);
     assert_int_equal(pop(f, ring), 1000);
     assert_int_equal(put(f, ring, ME, 3), FF_RING_OK);
     assert_int_equal(pop(f, ring), 3);
@@ -265,7 +271,7 @@ static void ring_ends_when_all_producers_have_said_so_and_all_is_acknowledged(vo
 {
     struct fixture *f = make(2, 7);
     struct ff_ring *ring = &f->rings[0];
-    uint64_t position;
+    struct ff_ring_batch batch;
 
     (void)state;
     put(f, ring, ME, 1);
@@ -278,10 +284,10 @@ static void ring_ends_when_all_producers_have_said_so_and_all_is_acknowledged(vo
     assert_true(ff_ring_has_ended(ring));
     assert_int_equal(put(f, ring, ME, 3), FF_RING_ENDED);
     assert_int_equal(pop(f, ring), 1);
-    assert_int_equal(take(f, ring, ME, &position), 2);
+    assert_int_equal(take(f, ring, ME, &batch), 2);
     /* It may come back. */
     assert_nothing(ring, FF_RING_NONE);
-    ff_ring_give_back(ring, position);
+    ff_ring_give_back(ring, &batch);
     assert_int_equal(pop(f, ring), 2);
     assert_nothing(ring, FF_RING_ENDED);
     assert_int_equal(put(f, ring, ME, 3), FF_RING_ENDED);
@@ -316,13 +322,13 @@ static void reset_ring_is_as_new(void **state)
 {
     struct fixture *f = make(1, 1);
     struct ff_ring *ring = &f->rings[0];
-    uint64_t position;
+    struct ff_ring_batch batch;
 
     (void)state;
     for (uint64_t i = 0; i < 5; i++) {
         put(f, ring, ME, i);
-        take(f, ring, ME, &position);
-        ff_ring_give_back(ring, position);
+        take(f, ring, ME, &batch);
+        ff_ring_give_back(ring, &batch);
         pop(f, ring);
     }
     put(f, ring, ME, 7);
@@ -331,6 +337,204 @@ static void reset_ring_is_as_new(void **state)
     assert_nothing(ring, FF_RING_NONE);
     assert_int_equal(put(f, ring, ME, 8), FF_RING_OK);
     assert_int_equal(pop(f, ring), 8);
+    free(f);
+}
+
+/* ---- Damage -------------------------------------------------------------- */
+
+static void assert_damaged(struct fixture *f, const struct ff_ring *ring)
+{
+    assert_int_equal(put(f, ring, ME, 1), FF_RING_DAMAGED);
+    assert_nothing(ring, FF_RING_DAMAGED);
+    ff_ring_reset(ring);
+    assert_int_equal(put(f, ring, ME, 1), FF_RING_OK);
+    assert_int_equal(pop(f, ring), 1);
+}
+
+/* A ring that has been in use for some turns and holds two batches, 20 and 21. */
+static struct ff_ring *use_for_a_while(struct fixture *f)
+{
+    struct ff_ring *ring = &f->rings[0];
+
+    ff_ring_reset(ring);
+    for (uint64_t i = 0; i < 22; i++) {
+        assert_int_equal(put(f, ring, ME, i), FF_RING_OK);
+        if (i < 20)
+            assert_int_equal(pop(f, ring), i);
+    }
+    return ring;
+}
+
+static void tail_that_a_wild_write_has_moved_is_put_right_or_found(void **state)
+{
+    static const uint64_t behind[] = {0, 1, 2, 7, 18, 21};
+    static const uint64_t beyond[] = {23, 24, 25, 26, 40, UINT64_C(1) << 40, UINT64_MAX - 1};
+    struct fixture *f = make(2, 1);
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(behind) / sizeof(behind[0]); i++)
+        for (unsigned puts_first = 0; puts_first < 2; puts_first++) {
+            struct ff_ring *ring = use_for_a_while(f);
+
+            ff_own_set(&ring->words->tail, behind[i]);
+            if (puts_first)
+                assert_int_equal(put(f, ring, ME, 22), FF_RING_OK);
+            assert_int_equal(pop(f, ring), 20);
+            assert_int_equal(pop(f, ring), 21);
+            assert_nothing(ring, puts_first ? FF_RING_OK : FF_RING_NONE);
+        }
+    for (size_t i = 0; i < sizeof(beyond) / sizeof(beyond[0]); i++)
+        for (unsigned puts_first = 0; puts_first < 2; puts_first++) {
+            struct ff_ring *ring = use_for_a_while(f);
+            enum ff_ring_answer answer = FF_RING_OK;
+            struct ff_ring_batch batch;
+
+            ff_own_set(&ring->words->tail, beyond[i]);
+            for (unsigned k = 0; k < 10 && answer == FF_RING_OK; k++) {
+                answer = puts_first ? put(f, ring, ME, 5) : ff_ring_take(ring, OTHER, &batch);
+                if (!puts_first && answer == FF_RING_OK)
+                    acknowledge(ring, &batch, batch.count);
+            }
+            /* With less than a turn too much it is found when a cell that was left out is next. */
+            if (answer == FF_RING_DAMAGED)
+                assert_damaged(f, ring);
+            else
+                assert_true(beyond[i] < 26);
+        }
+    free(f);
+}
+
+/* However far: nobody counts up to where it should be. */
+static void tail_that_is_far_behind_is_found_at_once(void **state)
+{
+    struct fixture *f = make(2, 1);
+    struct ff_ring *ring = &f->rings[0];
+    uint64_t far = UINT64_C(1) << 60;
+
+    (void)state;
+    for (uint64_t i = 0; i < 4; i++)
+        /* As after so many turns: free. */
+        ff_own_set(&ring->cells[i].word, (far >> 2) << 18);
+    ff_own_set(&ring->words->head, far);
+    assert_int_equal(put(f, ring, ME, 3), FF_RING_OK);
+    assert_int_equal(pop(f, ring), 3);
+    free(f);
+}
+
+static void head_that_makes_no_sense_is_put_right(void **state)
+{
+    static const uint64_t heads[] = {0, 17, 18, 19, 21, 22, 23, 100, UINT64_MAX};
+    struct fixture *f = make(2, 1);
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(heads) / sizeof(heads[0]); i++) {
+        struct ff_ring *ring = use_for_a_while(f);
+        bool is_sensible = heads[i] >= 18 && heads[i] <= 22;
+
+        ff_own_set(&ring->words->head, heads[i]);
+        if (heads[i] <= 20 || !is_sensible)
+            assert_int_equal(pop(f, ring), 20);
+        if (heads[i] <= 21 || !is_sensible)
+            assert_int_equal(pop(f, ring), 21);
+        assert_nothing(ring, FF_RING_NONE);
+        assert_int_equal(put(f, ring, ME, 22), FF_RING_OK);
+        assert_int_equal(pop(f, ring), 22);
+        assert_int_equal(ff_peer_get(&ring->words->head), 23);
+    }
+    free(f);
+}
+
+/* With a head that stays behind, each take would look at all cells. */
+static void head_follows_though_all_batches_are_taken_as_returned_ones(void **state)
+{
+    struct fixture *f = make(2, 1);
+    struct ff_ring *ring = &f->rings[0];
+    struct ff_ring_batch batch;
+
+    (void)state;
+    put(f, ring, ME, 0);
+    take(f, ring, ME, &batch);
+    ff_ring_give_back(ring, &batch);
+    /* There is always one more, so nobody gets to see that no batch is left that was returned. */
+    for (uint64_t i = 1; i < 50; i++) {
+        put(f, ring, ME, i);
+        assert_int_equal(pop(f, ring), i - 1);
+    }
+    assert_int_equal(pop(f, ring), 49);
+    assert_nothing(ring, FF_RING_NONE);
+    put(f, ring, ME, 50);
+    assert_int_equal(pop(f, ring), 50);
+    assert_int_equal(ff_peer_get(&ring->words->head), 51);
+    free(f);
+}
+
+static void batch_with_counts_that_cannot_be_is_damage(void **state)
+{
+    static const struct {
+        uint64_t count, done;
+    } cases[] = {{BATCH_ITEMS + 1, 0}, {UINT64_MAX, 0}, {0, 0}, {2, 2}, {2, 3}, {2, UINT64_MAX}};
+    struct fixture *f = make(1, 1);
+    struct ff_ring *ring = &f->rings[0];
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        put(f, ring, ME, 1);
+        ff_own_set(&ring->cells[0].count, cases[i].count);
+        ff_own_set(&ring->cells[0].done, cases[i].done);
+        assert_nothing(ring, FF_RING_DAMAGED);
+        assert_damaged(f, ring);
+        ff_ring_reset(ring);
+    }
+    free(f);
+}
+
+/* What is smeared over a batch after it was taken does not lead its holder astray. */
+static void holder_goes_by_what_it_read_first(void **state)
+{
+    struct fixture *f = make(1, 1);
+    struct ff_ring *ring = &f->rings[0];
+    struct ff_ring_batch batch;
+
+    (void)state;
+    put_many(f, ring, ME, 1, 2);
+    take(f, ring, ME, &batch);
+    memset((void *)&ring->cells[0], 0xff, sizeof(ring->cells[0]));
+    acknowledge(ring, &batch, 2);
+    assert_int_equal(put(f, ring, ME, 5), FF_RING_OK);
+    assert_int_equal(put(f, ring, ME, 6), FF_RING_OK);
+    assert_int_equal(pop(f, ring), 5);
+    assert_int_equal(pop(f, ring), 6);
+    free(f);
+}
+
+/* Anything at all in the words: every call comes back, and recovery too. */
+static void words_at_random_harm_nobody(void **state)
+{
+    struct fixture *f = make(2, 1);
+
+    (void)state;
+    seed_random();
+    for (unsigned round = 0; round < 20000; round++) {
+        struct ff_ring *ring = use_for_a_while(f);
+        bool smears_cells = random_below(2) == 0;
+        unsigned char *bytes = smears_cells ? (void *)ring->cells : (void *)ring->words;
+        size_t size = smears_cells ? 4 * sizeof(*ring->cells) : sizeof(*ring->words);
+
+        for (unsigned i = 0; i < 1 + random_below(8); i++)
+            bytes[random_below(size)] = (unsigned char)random_below(8);
+        for (unsigned i = 0; i < 20; i++) {
+            struct ff_ring_batch batch;
+
+            (void)put(f, ring, ME, i);
+            if (ff_ring_take(ring, OTHER, &batch) == FF_RING_OK) {
+                assert_in_range(batch.count, 1, BATCH_ITEMS);
+                assert_in_range(batch.done, 0, batch.count - 1);
+                acknowledge(ring, &batch, batch.count);
+            }
+            if (random_below(4) == 0)
+                ff_rings_recover(f->rings, RINGS, OTHER);
+        }
+    }
     free(f);
 }
 
@@ -412,18 +616,18 @@ static void batch_of_a_dead_producer_is_there_or_not(void **state)
 
 static void pop_as_me(struct fixture *f, uint64_t value)
 {
-    uint64_t position;
+    struct ff_ring_batch batch;
 
-    assert_int_equal(take(f, &f->rings[0], ME, &position), value);
-    ff_ring_acknowledge(&f->rings[0], position, 1);
+    assert_int_equal(take(f, &f->rings[0], ME, &batch), value);
+    acknowledge(&f->rings[0], &batch, 1);
 }
 
 static void give_back_as_me(struct fixture *f, uint64_t value)
 {
-    uint64_t position;
+    struct ff_ring_batch batch;
 
-    assert_int_equal(take(f, &f->rings[0], ME, &position), value);
-    ff_ring_give_back(&f->rings[0], position);
+    assert_int_equal(take(f, &f->rings[0], ME, &batch), value);
+    ff_ring_give_back(&f->rings[0], &batch);
 }
 
 static void batch_of_a_dead_consumer_comes_back_unless_it_was_acknowledged(void **state)
@@ -448,15 +652,15 @@ static void batch_of_a_dead_consumer_comes_back_unless_it_was_acknowledged(void 
             struct ff_ring *ring = &f->rings[0];
 
             for (uint64_t turn = 0; turn < 9; turn++) {
-                uint64_t position;
+                struct ff_ring_batch batch;
 
                 put(f, ring, ME, turn);
                 live_and_die(f, cases[i].live, turn, cases[i].point);
                 ff_rings_recover(f->rings, RINGS, ME);
                 if (cases[i].comes_back) {
-                    assert_int_equal(take(f, ring, OTHER, &position), turn);
-                    assert_in_range(returns_of(ring, position), 1, cases[i].returns);
-                    ff_ring_acknowledge(ring, position, 1);
+                    assert_int_equal(take(f, ring, OTHER, &batch), turn);
+                    assert_in_range(returns_of(ring, batch.position), 1, cases[i].returns);
+                    acknowledge(ring, &batch, 1);
                 }
                 assert_nothing(ring, FF_RING_NONE);
             }
@@ -468,10 +672,10 @@ static void batch_of_a_dead_consumer_comes_back_unless_it_was_acknowledged(void 
 
 static void acknowledge_two(struct fixture *f, uint64_t value)
 {
-    uint64_t position;
+    struct ff_ring_batch batch;
 
-    assert_int_equal(take(f, &f->rings[0], ME, &position), value);
-    ff_ring_acknowledge(&f->rings[0], position, 2);
+    assert_int_equal(take(f, &f->rings[0], ME, &batch), value);
+    acknowledge(&f->rings[0], &batch, 2);
 }
 
 static void part_that_a_dead_consumer_acknowledged_does_not_come_back(void **state)
@@ -487,13 +691,13 @@ static void part_that_a_dead_consumer_acknowledged_does_not_come_back(void **sta
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
         struct fixture *f = make(0, 1);
         struct ff_ring *ring = &f->rings[0];
-        uint64_t position;
+        struct ff_ring_batch batch;
 
         put_many(f, ring, ME, 9, 3);
         live_and_die(f, acknowledge_two, 9, cases[i].point);
         ff_rings_recover(f->rings, RINGS, ME);
-        take(f, ring, OTHER, &position);
-        assert_int_equal(ff_peer_get(&ff_ring_cell(ring, position)->done), cases[i].done);
+        take(f, ring, OTHER, &batch);
+        assert_int_equal(ff_peer_get(&ff_ring_cell(ring, batch.position)->done), cases[i].done);
         free(f);
     }
 }
@@ -501,14 +705,15 @@ static void part_that_a_dead_consumer_acknowledged_does_not_come_back(void **sta
 /* What was written for the second ring appears there if and only if the first one has it no more. */
 static void pass_on_as_me(struct fixture *f, uint64_t value)
 {
-    uint64_t position;
+    struct ff_ring_batch batch;
     uint64_t target;
 
-    assert_int_equal(take(f, &f->rings[0], ME, &position), value);
+    assert_int_equal(take(f, &f->rings[0], ME, &batch), value);
     assert_int_equal(ff_ring_claim(&f->rings[1], ME, &target), FF_RING_OK);
     batch_at(f, &f->rings[1], target)[0] = value + 1;
-    ff_ring_pass_on(&f->rings[0], position, 1, &f->rings[1], target, 1);
-    ff_ring_acknowledge(&f->rings[0], position, 1);
+    batch.done = 1;
+    ff_ring_pass_on(&f->rings[0], &batch, &f->rings[1], target, 1);
+    acknowledge(&f->rings[0], &batch, 1);
 }
 
 static void batch_is_passed_on_by_a_dead_process_or_comes_back(void **state)
@@ -594,7 +799,7 @@ enum { ACTORS = 4, IDS = 2000 };
 struct chain {
     struct fixture *f;
     bool held[ACTORS][RINGS];
-    uint64_t at[ACTORS][RINGS];
+    struct ff_ring_batch at[ACTORS][RINGS];
     uint64_t next_id;
     bool is_in[IDS];         /* it was put, to stay */
     unsigned char outs[IDS]; /* how often it was acknowledged in the second ring */
@@ -621,33 +826,34 @@ static void actor_takes(struct chain *chain, unsigned actor, unsigned from)
 static void actor_passes_on(struct chain *chain, unsigned actor)
 {
     struct ff_ring *rings = chain->f->rings;
-    uint64_t at = chain->at[actor][0];
+    struct ff_ring_batch *batch = &chain->at[actor][0];
     uint64_t target;
 
     if (!chain->held[actor][0] || ff_ring_claim(&rings[1], actor, &target) != FF_RING_OK)
         return;
-    batch_at(chain->f, &rings[1], target)[0] = batch_at(chain->f, &rings[0], at)[0];
-    ff_ring_pass_on(&rings[0], at, 1, &rings[1], target, 1);
-    ff_ring_acknowledge(&rings[0], at, 1);
+    batch_at(chain->f, &rings[1], target)[0] = batch_at(chain->f, &rings[0], batch->position)[0];
+    batch->done = 1;
+    ff_ring_pass_on(&rings[0], batch, &rings[1], target, 1);
+    ff_ring_acknowledge(&rings[0], batch);
     chain->held[actor][0] = false;
 }
 
 static void actor_gives_back(struct chain *chain, unsigned actor, unsigned from)
 {
     if (chain->held[actor][from])
-        ff_ring_give_back(&chain->f->rings[from], chain->at[actor][from]);
+        ff_ring_give_back(&chain->f->rings[from], &chain->at[actor][from]);
     chain->held[actor][from] = false;
 }
 
 static void actor_finishes(struct chain *chain, unsigned actor)
 {
-    uint64_t at = chain->at[actor][1];
+    struct ff_ring_batch *batch = &chain->at[actor][1];
 
     if (!chain->held[actor][1])
         return;
-    ff_ring_acknowledge(&chain->f->rings[1], at, 1);
+    acknowledge(&chain->f->rings[1], batch, 1);
     chain->held[actor][1] = false;
-    chain->outs[batch_at(chain->f, &chain->f->rings[1], at)[0]]++;
+    chain->outs[batch_at(chain->f, &chain->f->rings[1], batch->position)[0]]++;
 }
 
 /* What the death of an actor in the middle of a step has brought about. */
@@ -656,7 +862,7 @@ static void account(struct chain *chain, unsigned actor, unsigned step)
     if (step == 0 && died_at("ring.commit.done"))
         chain->is_in[chain->next_id] = true;
     if (step == 6 && !died_at("ring.acknowledge.begin"))
-        chain->outs[batch_at(chain->f, &chain->f->rings[1], chain->at[actor][1])[0]]++;
+        chain->outs[batch_at(chain->f, &chain->f->rings[1], chain->at[actor][1].position)[0]]++;
     chain->held[actor][0] = chain->held[actor][1] = false;
     ff_rings_recover(chain->f->rings, RINGS, actor);
 }
@@ -713,7 +919,7 @@ static void random_deaths_in_a_chain_lose_nothing_and_double_nothing(void **stat
     for (unsigned round = 0; round < 200; round++) {
         struct chain *chain = calloc(1, sizeof(*chain));
         unsigned die_one_in = 1 + (unsigned)random_below(20);
-        uint64_t position;
+        struct ff_ring_batch batch;
 
         assert_non_null(chain);
         chain->f = make((unsigned)random_below(SHIFT_MAX), 1);
@@ -724,9 +930,9 @@ static void random_deaths_in_a_chain_lose_nothing_and_double_nothing(void **stat
             ff_rings_recover(chain->f->rings, RINGS, actor);
         for (unsigned from = 0; from < RINGS; from++) {
             ff_ring_end(&chain->f->rings[from], 0);
-            while (ff_ring_take(&chain->f->rings[from], OTHER, &position) == FF_RING_OK) {
-                chain->outs[batch_at(chain->f, &chain->f->rings[from], position)[0]]++;
-                ff_ring_acknowledge(&chain->f->rings[from], position, 1);
+            while (ff_ring_take(&chain->f->rings[from], OTHER, &batch) == FF_RING_OK) {
+                chain->outs[batch_at(chain->f, &chain->f->rings[from], batch.position)[0]]++;
+                acknowledge(&chain->f->rings[from], &batch, 1);
             }
             assert_nothing(&chain->f->rings[from], FF_RING_ENDED);
         }
@@ -785,21 +991,21 @@ static void *consume(void *context)
     struct ff_ring *ring = &race->f->rings[0];
     uint64_t expected[THREADS_MAX] = {0};
     enum ff_ring_answer answer;
-    uint64_t position;
+    struct ff_ring_batch batch;
     unsigned taken = 0;
 
-    while ((answer = ff_ring_take(ring, THREADS_MAX + racer->number, &position)) != FF_RING_ENDED) {
+    while ((answer = ff_ring_take(ring, THREADS_MAX + racer->number, &batch)) != FF_RING_ENDED) {
         if (answer != FF_RING_OK) {
             sched_yield();
             continue;
         }
 
-        uint64_t value = batch_at(race->f, ring, position)[0];
+        uint64_t value = batch_at(race->f, ring, batch.position)[0];
         uint64_t producer = value >> 32;
         uint64_t number = value & UINT32_MAX;
 
         if (race->returns_one_in != 0 && ++taken % race->returns_one_in == 0) {
-            ff_ring_give_back(ring, position);
+            ff_ring_give_back(ring, &batch);
             continue;
         }
         if (producer >= race->producers || number >= PUTS)
@@ -808,7 +1014,7 @@ static void *consume(void *context)
         if (race->consumers == 1 && race->returns_one_in == 0 && number != expected[producer]++)
             abort();
         (void)ff_take_next(&race->outs[producer][number]);
-        ff_ring_acknowledge(ring, position, 1);
+        acknowledge(ring, &batch, 1);
     }
     return NULL;
 }
@@ -871,6 +1077,13 @@ int main(void)
         cmocka_unit_test(ring_ends_when_all_producers_have_said_so_and_all_is_acknowledged),
         cmocka_unit_test(end_waits_for_who_is_writing),
         cmocka_unit_test(reset_ring_is_as_new),
+        cmocka_unit_test(tail_that_a_wild_write_has_moved_is_put_right_or_found),
+        cmocka_unit_test(tail_that_is_far_behind_is_found_at_once),
+        cmocka_unit_test(head_that_makes_no_sense_is_put_right),
+        cmocka_unit_test(head_follows_though_all_batches_are_taken_as_returned_ones),
+        cmocka_unit_test(batch_with_counts_that_cannot_be_is_damage),
+        cmocka_unit_test(holder_goes_by_what_it_read_first),
+        cmocka_unit_test(words_at_random_harm_nobody),
 #ifdef FF_KILL_POINTS
         cmocka_unit_test(batch_of_a_dead_producer_is_there_or_not),
         cmocka_unit_test(batch_of_a_dead_consumer_comes_back_unless_it_was_acknowledged),
