@@ -123,24 +123,23 @@ static int open_at(forkfold_pool *pool, const forkfold_queue_options *options, u
 {
     struct ff_queues_shared *queues = pool->layout.queues;
     forkfold_queue *queue = &queues->queues[number];
+    struct ff_ring *ring = &queues->rings[number];
     unsigned shift = log2_of(options->depth > 0 ? options->depth : default_depth(pool, options));
 
-    *queue = (forkfold_queue){.pool = pool,
-                              .layout = &pool->layout,
-                              .ring = &queues->rings[number],
-                              .item_bytes = options->item_bytes};
+    *queue = (forkfold_queue){
+        .pool = pool, .layout = &pool->layout, .ring = ring, .item_bytes = options->item_bytes};
     if (!take_memory(pool, options, shift, queue))
         return ff_error_set(&pool->error, FORKFOLD_E_LIMIT,
                             "the region has no room for the batches of a queue; make it less deep "
                             "or raise the limit of address space (ulimit -v)");
-    *queue->ring = (struct ff_ring){
-        .words = ff_queues_words(&pool->layout, number),
-        .cells = ff_queues_ring_cells(&pool->layout, number),
-        .shift = shift,
-        .number = number,
-        .batch_items = items_of_batch(options),
-        .all_producers = producers_of(options->producers > 0 ? options->producers : 1)};
-    ff_ring_reset(queue->ring);
+    /* One by one: the supervisor may be looking at what it was before, for some idle worker. */
+    ring->words = ff_queues_words(&pool->layout, number);
+    ring->cells = ff_queues_ring_cells(&pool->layout, number);
+    ring->shift = shift;
+    ring->number = number;
+    ring->batch_items = items_of_batch(options);
+    ring->all_producers = producers_of(options->producers > 0 ? options->producers : 1);
+    ff_ring_reset(ring);
     queue->is_open = true;
     if (ff_peer_get(&queues->opened) <= number)
         ff_publish(&queues->opened, number + 1);
@@ -159,7 +158,10 @@ int forkfold_queue_open(forkfold_pool *pool, const forkfold_queue_options *optio
     if (number == FORKFOLD_QUEUES_MAX)
         return ff_error_set(&pool->error, FORKFOLD_E_LIMIT, "a pool has %d queues at most",
                             FORKFOLD_QUEUES_MAX);
+    if (!ff_queues_unlock(&pool->layout))
+        return ff_error_set(&pool->error, FORKFOLD_E_SYSTEM, "cannot write to the list of queues");
     code = open_at(pool, options, number);
+    ff_queues_lock(&pool->layout);
     if (code == 0)
         *result = &pool->layout.queues->queues[number];
     return code;
@@ -186,7 +188,11 @@ void forkfold_queue_close(forkfold_queue *queue)
         return;
     /* A worker that is being ended might still write to it. */
     ff_items_drain(pool);
+    /* Or it stays as it is until the pool is closed. */
+    if (!ff_queues_unlock(&pool->layout))
+        return;
     queue->is_open = false;
+    ff_queues_lock(&pool->layout);
     forget_hold(pool, queue);
     ff_arena_give(&pool->items.results, queue->batches, queue->batch_bytes << queue->ring->shift);
 }

@@ -99,9 +99,6 @@ static int lay_out(struct ff_layout *layout)
                                       .bytes = (size_t)(layout->results.base - cursors.base) +
                                                layout->results.bytes};
 
-    struct ff_area queues = ff_region_carve(region, sizeof(struct ff_queues_shared));
-
-    layout->queues = (struct ff_queues_shared *)(void *)queues.base;
     layout->input = ff_region_carve(region, INPUT_PART * unit);
     layout->owners = ff_region_carve(region, OWNERS_PART * unit);
     layout->arrays = ff_region_carve(region, ARRAYS_PART * unit);
@@ -146,6 +143,8 @@ int ff_layout_open(struct ff_layout *layout, unsigned workers)
         return FORKFOLD_E_MEMORY;
     }
     code = lay_out(layout);
+    if (code == 0)
+        code = ff_queues_open(layout);
     if (code < 0)
         ff_layout_close(layout);
     return code;
@@ -155,6 +154,7 @@ void ff_layout_close(struct ff_layout *layout)
 {
     free(layout->segments);
     layout->segments = NULL;
+    ff_queues_close(layout);
     ff_region_close(&layout->region);
 }
 

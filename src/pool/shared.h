@@ -278,7 +278,7 @@ struct ff_layout {
     struct ff_area arrays;  /* writer: the driver, for what calls of items are given */
     struct ff_area results; /* writers: driver and all workers, for what becomes of it */
     struct ff_area rings;   /* writers: driver, supervisor and all workers: words of queues */
-    struct ff_queues_shared *queues; /* writer: the driver (queues.h) */
+    struct ff_queues_shared *queues; /* writer: the driver; not in the region (queues.h) */
     struct ff_area
         shared; /* writers: the driver, and workers where a call says so: shared arrays */
     struct ff_quarantine *quarantine;
