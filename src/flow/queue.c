@@ -296,7 +296,7 @@ static void wait_in_worker(struct attempt *attempt, uint64_t until_ns)
 static int wait_in_driver(forkfold_pool *pool, struct attempt *attempt, uint64_t until_ns)
 {
     ff_items_look(pool);
-    while (!succeeds(attempt) && ff_clock_ns() < until_ns) {
+    while (!succeeds(attempt)) {
         if (!ff_items_are_running(pool))
             return pool->error.code != 0
                        ? pool->error.code
@@ -304,10 +304,19 @@ static int wait_in_driver(forkfold_pool *pool, struct attempt *attempt, uint64_t
                                       "%s, and no call is in progress that could change it",
                                       attempt->takes ? "the queue is empty and has not ended"
                                                      : "the queue is full");
+        if (ff_clock_ns() >= until_ns)
+            return 0;
         ff_set_bits(sleepers_of(attempt), FF_RING_DRIVER);
         ff_items_sleep(pool, succeeds, attempt, until_ns);
     }
     return 0;
+}
+
+/* A host with a loop of its own goes back to that: its descriptor tells it when to look again. */
+static void ask_for_bell(struct attempt *attempt)
+{
+    ff_set_bits(sleepers_of(attempt), FF_RING_DRIVER);
+    (void)succeeds(attempt);
 }
 
 /* A cell to take or to write: 0, or a code. */
@@ -329,6 +338,9 @@ static int wait_for_cell(const struct caller *caller, const forkfold_queue *queu
         else
             code = wait_in_driver(queue->pool, &attempt, until_ns);
     }
+    if (attempt.answer == FF_RING_NONE && caller->worker == NULL &&
+        queue->pool->items.has_event_loop)
+        ask_for_bell(&attempt);
     *batch = attempt.batch;
     switch (attempt.answer) {
     case FF_RING_OK:
@@ -336,10 +348,15 @@ static int wait_for_cell(const struct caller *caller, const forkfold_queue *queu
     case FF_RING_NONE:
         return code < 0 ? code : FORKFOLD_E_PENDING;
     case FF_RING_ENDED:
+        /* A producer may have had a cell for a moment, and takers have waited for what it writes. */
+        if (!takes)
+            ff_queue_wake_takers(queue);
         return FORKFOLD_E_ENDED;
     case FF_RING_DAMAGED:
         break;
     }
+    ff_queue_wake_takers(queue);
+    ff_queue_wake_putters(queue);
     return refuse(caller, queue, FORKFOLD_E_DAMAGED, "a worker damaged the queue");
 }
 
@@ -470,8 +487,8 @@ int forkfold_queue_get(forkfold_queue *queue, uint64_t most, forkfold_batch *bat
     return 1;
 }
 
-/* What the caller took last and has to be there for what it wants to do. */
-static int find_hold(const forkfold_queue *queue, struct caller *caller,
+/* What the caller holds: with at least so many items that were given to it. */
+static int find_hold(const forkfold_queue *queue, uint64_t given, struct caller *caller,
                      struct ff_queue_hold **hold)
 {
     int code = find_caller(queue, caller);
@@ -479,7 +496,7 @@ static int find_hold(const forkfold_queue *queue, struct caller *caller,
     if (code < 0)
         return code;
     *hold = hold_of(caller, queue);
-    return (*hold)->is_held && (*hold)->given > 0
+    return (*hold)->is_held && (*hold)->given >= given
                ? 0
                : refuse(caller, queue, FORKFOLD_E_INVALID,
                         "this process has nothing of the queue that is not acknowledged");
@@ -489,7 +506,7 @@ int forkfold_queue_acknowledge(forkfold_queue *queue)
 {
     struct caller caller;
     struct ff_queue_hold *hold;
-    int code = find_hold(queue, &caller, &hold);
+    int code = find_hold(queue, 1, &caller, &hold);
 
     if (code == 0)
         acknowledge(&caller, queue, hold);
@@ -500,7 +517,7 @@ int forkfold_queue_give_back(forkfold_queue *queue)
 {
     struct caller caller;
     struct ff_queue_hold *hold;
-    int code = find_hold(queue, &caller, &hold);
+    int code = find_hold(queue, 0, &caller, &hold);
 
     if (code < 0)
         return code;
@@ -515,7 +532,7 @@ int forkfold_queue_pass_on(forkfold_queue *from, forkfold_queue *to, const void 
     struct ff_queue_hold *hold;
     struct ff_ring_batch passed;
     uint64_t target = 0;
-    int code = find_hold(from, &caller, &hold);
+    int code = find_hold(from, 1, &caller, &hold);
 
     if (code == 0 && (from->pool != to->pool || from == to || !to->is_open))
         code = refuse(&caller, from, FORKFOLD_E_INVALID,
