@@ -13,11 +13,13 @@ import pytest
 
 import harness
 
-# Calls on items are the library's: tests/unit/items_faults_test.c goes through their points.
+# Calls on items and queues are the library's: tests/unit/items_faults_test.c, ring_test.c and
+# queue_faults_test.c go through their points.
+LIBRARY = re.compile(r"\.items\.|\bring\.|\bqueues?\.")
 POINTS = sorted({
     point for path in (harness.ROOT / "src").rglob("*.c")
     for point in re.findall(r'FF_KILL_POINT\("([^"]+)"\)', path.read_text(encoding="utf-8"))
-    if ".items." not in point})
+    if not LIBRARY.search(point)})
 WORKER_POINTS = [point for point in POINTS if point.startswith("worker.")]
 SUPERVISOR_POINTS = [point for point in POINTS if point.startswith("supervisor.")]
 DRIVER_POINTS = [point for point in POINTS if point.startswith("driver.")]

@@ -2,13 +2,12 @@
 /* Calls on items whose functions crash, exit, hang and fail, and whose workers are killed. */
 #include "item_script.h"
 
-#include <sys/prctl.h>
-
 #include <forkfold/error.h>
 
 #include "pool/call.h"
 #include "pool/worker.h"
 #include "random_keys.h"
+#include "worker_killer.h"
 
 /* ---- Bad items ----------------------------------------------------------- */
 
@@ -321,32 +320,6 @@ static void lost_supervisor_ends_every_call(void **state)
 
 /* ---- Random kills -------------------------------------------------------- */
 
-/* A process that kills a worker every now and then, until it is killed itself. */
-static pid_t start_killer(pid_t supervisor, uint64_t seed)
-{
-    pid_t killer = fork();
-
-    if (killer != 0)
-        return killer;
-    prctl(PR_SET_PDEATHSIG, SIGKILL); /* should the test fail */
-    for (uint64_t i = seed;; i++) {
-        pid_t workers[8];
-        unsigned count = children_of(supervisor, workers, 8);
-        uint64_t until = ff_clock_ns() + mix(i) % (4 * FF_NS_PER_MS);
-
-        if (count > 0)
-            kill(workers[mix(i + 1) % count], SIGKILL);
-        while (ff_clock_ns() < until)
-            sched_yield();
-    }
-}
-
-static void stop_killer(pid_t killer)
-{
-    kill(killer, SIGKILL);
-    assert_int_equal(waitpid(killer, NULL, 0), killer);
-}
-
 /* One call of the kind that the round says.  0, or the code that it ended with. */
 static int run_round(forkfold_pool *pool, const uint64_t *numbers, uint64_t dice)
 {
@@ -409,19 +382,6 @@ static const char *const worker_points[] = {
     "worker.claim.counted", "worker.item.begin",   "worker.items.written", "worker.items.published",
     "worker.items.note",    "worker.items.retire", "worker.sleep",
 };
-
-static forkfold_pool *open_pool_that_dies(const char *point, const char *how, unsigned at,
-                                          const forkfold_pool_options *options)
-{
-    char order[128];
-    forkfold_pool *pool;
-
-    snprintf(order, sizeof(order), "%s:%s:%u", point, how, at);
-    setenv("FORKFOLD_KILL", order, 1);
-    pool = open_pool_with(options);
-    unsetenv("FORKFOLD_KILL");
-    return pool;
-}
 
 /* A map and an imap side by side, each with one item that fails. */
 static void run_both(forkfold_pool *pool, const uint64_t *numbers)
