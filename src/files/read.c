@@ -59,45 +59,38 @@ static int open_at(int folder, const char *name)
     return openat(folder, name, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
 }
 
-/* Opens the folder's own path, the first bytes of the file's. */
-static int open_folder(const struct ff_read_folder *folder)
+/* The descriptor of a folder, or -1: use the whole paths of its files. */
+static int enter_folder(struct ff_read_folder *opened, const char *folder)
 {
-    char path[PATH_MAX];
-
-    if (folder->bytes >= sizeof(path))
-        return -1;
-    memcpy(path, folder->path, folder->bytes);
-    path[folder->bytes] = '\0';
-    return open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
-}
-
-/* The descriptor of the folder in which the file of this name lies, or -1: use its whole path. */
-static int enter_folder(struct ff_read_folder *folder, const char *path, const char *name)
-{
-    size_t bytes = (size_t)(name - path);
-    bool is_same = folder->path != NULL && bytes > 0 && folder->bytes == bytes &&
-                   memcmp(folder->path, path, bytes) == 0;
+    bool is_same = opened->path == folder;
 
     if (!is_same)
-        ff_read_leave(folder);
-    folder->path = path;
-    folder->bytes = bytes;
+        ff_read_leave(opened);
+    opened->path = folder;
     /* For a single file it would be one call more. */
-    if (is_same && folder->fd < 0)
-        folder->fd = open_folder(folder);
-    return folder->fd;
+    if (is_same && opened->fd < 0 && folder[0] != '\0')
+        opened->fd = open(folder, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    return opened->fd;
 }
 
-int ff_read_open(struct ff_read_folder *folder, const char *path, struct ff_item_failure *failure)
+static int open_path(const char *folder, const char *name)
 {
-    const char *slash = strrchr(path, '/');
-    const char *name = slash != NULL ? slash + 1 : path;
-    int folder_fd = enter_folder(folder, path, name);
+    char path[PATH_MAX];
+    int bytes = snprintf(path, sizeof(path), "%s%s", folder, name);
+
+    errno = ENAMETOOLONG;
+    return (size_t)bytes < sizeof(path) ? open_at(AT_FDCWD, path) : -1;
+}
+
+int ff_read_open(struct ff_read_folder *opened, const char *folder, const char *name,
+                 struct ff_item_failure *failure)
+{
+    int folder_fd = enter_folder(opened, folder);
     int fd = folder_fd >= 0 ? open_at(folder_fd, name) : -1;
 
     /* Whatever has become of the folder, the path decides. */
     if (fd < 0)
-        fd = open_at(AT_FDCWD, path);
+        fd = open_path(folder, name);
     if (fd < 0)
         set_system_failure(failure, "open");
     return fd;

@@ -28,16 +28,17 @@ bool ff_stamp_equal(const struct ff_stamp *a, const struct ff_stamp *b);
  * names in it, without a walk from the root.  {.fd = -1} before the first.
  */
 struct ff_read_folder {
-    const char *path; /* of a file in it, borrowed until the next one is opened */
-    size_t bytes;     /* of the folder's own path */
+    const char *path; /* as it was given, borrowed until another one is */
     int fd;           /* -1 = not open */
 };
 
 /*
- * Opens a file without ever blocking.  Returns the descriptor, which the caller closes, or -1 with
- * *failure filled.  It may be anything: ff_read_look tells.
+ * Opens a file without ever blocking.  Its path is folder, which is empty or ends in '/', and then
+ * name, without one; a folder is known by its address.  Returns the descriptor, which the caller
+ * closes, or -1 with *failure filled.  It may be anything: ff_read_look tells.
  */
-int ff_read_open(struct ff_read_folder *folder, const char *path, struct ff_item_failure *failure);
+int ff_read_open(struct ff_read_folder *opened, const char *folder, const char *name,
+                 struct ff_item_failure *failure);
 
 void ff_read_leave(struct ff_read_folder *folder);
 

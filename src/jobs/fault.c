@@ -4,6 +4,7 @@
 #ifdef FF_KILL_POINTS
 
 #include <fnmatch.h>
+#include <limits.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -13,11 +14,11 @@
 
 #include "pool/job.h"
 
-static const char *current_path = "";
+static char current_path[PATH_MAX];
 
-void ff_fault_item(const char *path)
+void ff_fault_item(const char *folder, const char *name)
 {
-    current_path = path;
+    (void)snprintf(current_path, sizeof(current_path), "%s%s", folder != NULL ? folder : "", name);
 }
 
 __attribute__((noinline)) static int overflow_stack(volatile int *depth)

@@ -15,14 +15,14 @@
 #ifdef FF_KILL_POINTS
 struct ff_worker;
 
-/* Which input the points that follow are about. */
-void ff_fault_item(const char *path);
+/* Which input the points that follow are about: its path in two parts, the first of which may be NULL. */
+void ff_fault_item(const char *folder, const char *name);
 void ff_fault_point(struct ff_worker *worker, const char *point);
-#define FF_FAULT_ITEM(path)     ff_fault_item(path)
-#define FF_FAULT(worker, point) ff_fault_point(worker, point)
+#define FF_FAULT_ITEM(folder, name) ff_fault_item(folder, name)
+#define FF_FAULT(worker, point)     ff_fault_point(worker, point)
 #else
-#define FF_FAULT_ITEM(path)     ((void)0)
-#define FF_FAULT(worker, point) ((void)0)
+#define FF_FAULT_ITEM(folder, name) ((void)0)
+#define FF_FAULT(worker, point)     ((void)0)
 #endif
 
 #endif

@@ -119,11 +119,7 @@ static void on_tick(void *context)
 /* The path of something that cannot be read lives with the paths of the inputs. */
 static int add_unreadable(struct ff_counting *counting, const struct ff_found *found)
 {
-    const char *path = ff_words_input_keep_path(&counting->input, counting->pool, found);
-
-    if (path == NULL)
-        return counting->pool->error.code;
-    if (ff_words_fail_found(counting->words, path, found) < 0)
+    if (ff_words_fail_found(counting->words, found) < 0)
         return ff_error_set(&counting->pool->error, FORKFOLD_E_MEMORY,
                             "no memory for the list of failures");
     return 0;

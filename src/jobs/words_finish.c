@@ -152,7 +152,7 @@ static int add_reported(struct ff_counting *counting, bool *failed_groups)
             sorted[count_sorted++] = &ff_seal_failures(counting->seals[slot])[i];
     qsort(sorted, total, sizeof(const struct ff_item_failure *), compare_items);
     for (uint64_t i = 0; i < total && code == 0; i++) {
-        uint64_t group = inputs[sorted[i]->item].group;
+        uint64_t group = ff_input_group(inputs, sorted[i]->item);
 
         if (failed_groups[group])
             continue;
@@ -256,12 +256,12 @@ static int check_decisions(struct ff_counting *counting, const bool *failed_grou
 {
     const struct ff_input *inputs = counting->input.context->inputs;
 
-    for (uint64_t item = 0; item < counting->input.count; item += inputs[item].pieces)
-        if (ff_peer_get(&inputs[item].state) == FF_GROUP_GOOD && failed_groups[item])
+    for (uint64_t item = 0; item < counting->input.count; item += ff_input_pieces(&inputs[item]))
+        if (ff_input_state(&inputs[item]) == FF_GROUP_GOOD && failed_groups[item])
             return ff_error_set(&counting->pool->error, FORKFOLD_E_DAMAGED,
-                                "a worker damaged its counts of '%s' after they were taken over; "
+                                "a worker damaged its counts of '%s%s' after they were taken over; "
                                 "there is no result",
-                                inputs[item].path);
+                                inputs[item].folder, inputs[item].name);
     return 0;
 }
 
@@ -434,7 +434,7 @@ static void sum_totals(struct ff_counting *counting, const bool *failed_groups)
 
     totals->files = counting->input.files;
     totals->bytes = counting->input.bytes;
-    for (uint64_t item = 0; item < counting->input.count; item += inputs[item].pieces) {
+    for (uint64_t item = 0; item < counting->input.count; item += ff_input_pieces(&inputs[item])) {
         if (failed_groups[item]) {
             totals->files--;
             totals->bytes -= inputs[item].stamp.size;

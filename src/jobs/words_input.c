@@ -47,19 +47,38 @@ static int fail_full(const struct ff_words_input *input, forkfold_pool *pool)
                         (unsigned long long)input->count);
 }
 
-const char *ff_words_input_keep_path(struct ff_words_input *input, forkfold_pool *pool,
-                                     const struct ff_found *found)
+/* The first bytes of a text, and a NUL; NULL with the pool's error when there is no room. */
+static const char *keep_text(struct ff_words_input *input, forkfold_pool *pool, const char *text,
+                             size_t bytes)
 {
     char *stored = input->paths + input->paths_used;
 
-    if (found->path_bytes >= input->paths_size - input->paths_used) {
+    if (bytes >= input->paths_size - input->paths_used) {
         fail_full(input, pool);
         return NULL;
     }
-    memcpy(stored, found->path, found->path_bytes);
-    stored[found->path_bytes] = '\0';
-    input->paths_used += found->path_bytes + 1;
+    memcpy(stored, text, bytes);
+    stored[bytes] = '\0';
+    input->paths_used += bytes + 1;
     return stored;
+}
+
+/* False with the pool's error when there is no room. */
+static bool keep_path(struct ff_words_input *input, forkfold_pool *pool,
+                      const struct ff_found *found, struct ff_input *file)
+{
+    const char *slash = memrchr(found->path, '/', found->path_bytes);
+    size_t folder_bytes = slash != NULL ? (size_t)(slash + 1 - found->path) : 0;
+
+    if (input->folder == NULL || strlen(input->folder) != folder_bytes ||
+        memcmp(input->folder, found->path, folder_bytes) != 0)
+        input->folder = keep_text(input, pool, found->path, folder_bytes);
+    if (input->folder == NULL)
+        return false;
+    file->folder = found->kind == FF_FOUND_STDIN ? NULL : input->folder;
+    file->name =
+        keep_text(input, pool, found->path + folder_bytes, found->path_bytes - folder_bytes);
+    return file->name != NULL;
 }
 
 void *ff_words_input_reserve(struct ff_words_input *input, forkfold_pool *pool, size_t bytes)
@@ -68,8 +87,9 @@ void *ff_words_input_reserve(struct ff_words_input *input, forkfold_pool *pool, 
 
     if (start > input->paths_size || bytes > input->paths_size - start) {
         ff_error_set(&pool->error, FORKFOLD_E_LIMIT,
-                     "the region has no room for the lists of what is to be folded; raise the "
-                     "limit of address space (ulimit -v) or allow more memory for counts");
+                     "the region has no room for more lists of what is to be counted or folded; "
+                     "raise the limit of address space (ulimit -v), count in several runs or allow "
+                     "more memory for counts");
         return NULL;
     }
     input->paths_used = start + bytes;
@@ -100,27 +120,17 @@ static uint64_t pieces_of(const struct ff_words_input *input, const struct ff_fo
     return (found->size + length - 1) / length;
 }
 
-static void write_piece(struct ff_input *piece, const struct ff_input *file, uint64_t number)
-{
-    *piece = *file;
-    piece->offset = number * file->length;
-    if (number + 1 == file->pieces)
-        piece->length = file->stamp.size - piece->offset;
-}
-
-/* The file's length is that of its pieces. */
 static int add_split_file(struct ff_words_input *input, forkfold_pool *pool,
                           const struct ff_input *file)
 {
-    input->split_files++;
-    for (uint64_t number = 0; number < file->pieces; number++) {
-        uint64_t item = file->group + number;
+    const struct ff_split_file *split = file->split;
 
-        write_piece(&input->context->inputs[item], file, number);
-    }
-    input->count += file->pieces;
-    for (uint64_t number = 0; number < file->pieces; number++) {
-        int code = post(input, pool, (struct ff_task){.first = file->group + number, .count = 1});
+    input->split_files++;
+    for (uint64_t number = 0; number < split->pieces; number++)
+        input->context->inputs[split->group + number] = *file;
+    input->count += split->pieces;
+    for (uint64_t number = 0; number < split->pieces; number++) {
+        int code = post(input, pool, (struct ff_task){.first = split->group + number, .count = 1});
 
         if (code < 0)
             return code;
@@ -132,12 +142,11 @@ static int add_split_file(struct ff_words_input *input, forkfold_pool *pool,
 static int add_whole_file(struct ff_words_input *input, forkfold_pool *pool,
                           const struct ff_input *file)
 {
-    struct ff_input *whole = &input->context->inputs[input->count];
+    bool is_stdin = file->folder == NULL;
 
-    *whole = *file;
-    whole->length = file->stamp.size;
+    input->context->inputs[input->count] = *file;
     /* Alone: when its worker dies, no other item of the task has used up its input. */
-    if (file->kind == FF_INPUT_STDIN) {
+    if (is_stdin) {
         int code = ff_words_input_flush(input, pool);
 
         if (code < 0)
@@ -146,56 +155,59 @@ static int add_whole_file(struct ff_words_input *input, forkfold_pool *pool,
     input->count++;
     input->batch.count++;
     input->batch_bytes += file->stamp.size;
-    if (file->kind == FF_INPUT_STDIN || input->batch.count >= BATCH_FILES ||
-        input->batch_bytes >= BATCH_BYTES)
+    if (is_stdin || input->batch.count >= BATCH_FILES || input->batch_bytes >= BATCH_BYTES)
         return ff_words_input_flush(input, pool);
     return 0;
 }
 
-int ff_words_input_add(struct ff_words_input *input, forkfold_pool *pool,
-                       const struct ff_found *found)
+/* What the pieces of a file share; NULL with the pool's error when there is no room. */
+static struct ff_split_file *keep_split(struct ff_words_input *input, forkfold_pool *pool,
+                                        uint64_t pieces, uint64_t piece_bytes)
 {
-    uint64_t length = piece_bytes(input, pool, found->size, PIECE_BYTES_MIN);
-    uint64_t pieces = pieces_of(input, found, length);
-    struct ff_input file = {.path_bytes = (uint32_t)found->path_bytes,
-                            .kind = found->kind == FF_FOUND_STDIN ? FF_INPUT_STDIN : FF_INPUT_FILE,
-                            .group = input->count,
-                            .pieces = pieces,
-                            .length = length,
-                            .stamp = {.size = found->size,
+    struct ff_split_file *split = ff_words_input_reserve(input, pool, sizeof(*split));
+
+    if (split != NULL)
+        *split = (struct ff_split_file){
+            .group = input->count, .pieces = pieces, .piece_bytes = piece_bytes};
+    return split;
+}
+
+static int add(struct ff_words_input *input, forkfold_pool *pool, const struct ff_found *found,
+               uint64_t pieces, uint64_t piece_bytes)
+{
+    struct ff_input file = {.stamp = {.size = found->size,
                                       .mtime_ns = found->mtime_ns,
                                       .inode = found->inode,
                                       .device = found->device}};
 
     if (pieces > input->capacity - input->count)
         return fail_full(input, pool);
-    file.path = ff_words_input_keep_path(input, pool, found);
-    if (file.path == NULL)
+    if (!keep_path(input, pool, found, &file))
         return pool->error.code;
+    if (pieces > 1) {
+        file.split = keep_split(input, pool, pieces, piece_bytes);
+        if (file.split == NULL)
+            return pool->error.code;
+    }
     input->files++;
     input->bytes += found->size;
     return pieces > 1 ? add_split_file(input, pool, &file) : add_whole_file(input, pool, &file);
 }
 
+int ff_words_input_add(struct ff_words_input *input, forkfold_pool *pool,
+                       const struct ff_found *found)
+{
+    uint64_t length = piece_bytes(input, pool, found->size, PIECE_BYTES_MIN);
+
+    return add(input, pool, found, pieces_of(input, found, length), length);
+}
+
 int ff_words_input_add_text(struct ff_words_input *input, forkfold_pool *pool, uint64_t bytes)
 {
-    static const struct ff_found named = {.path = "text", .path_bytes = sizeof("text") - 1};
+    const struct ff_found text = {
+        .kind = FF_FOUND_FILE, .path = "text", .path_bytes = sizeof("text") - 1, .size = bytes};
     uint64_t length = piece_bytes(input, pool, bytes, TEXT_PIECE_BYTES_MIN);
-    struct ff_input text = {.path_bytes = (uint32_t)named.path_bytes,
-                            .kind = FF_INPUT_TEXT,
-                            .pieces = bytes > length ? (bytes - 1) / length + 1 : 1,
-                            .length = length,
-                            .stamp = {.size = bytes}};
-    int code;
+    int code = add(input, pool, &text, bytes > length ? (bytes - 1) / length + 1 : 1, length);
 
-    if (text.pieces > input->capacity)
-        return fail_full(input, pool);
-    text.path = ff_words_input_keep_path(input, pool, &named);
-    if (text.path == NULL)
-        return pool->error.code;
-    input->files = 1;
-    input->bytes = bytes;
-    code =
-        text.pieces > 1 ? add_split_file(input, pool, &text) : add_whole_file(input, pool, &text);
     return code < 0 ? code : ff_words_input_flush(input, pool);
 }

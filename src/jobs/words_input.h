@@ -16,23 +16,44 @@
 #include "jobs/word_kernel.h"
 #include "pool/call.h"
 
-enum ff_input_kind { FF_INPUT_FILE, FF_INPUT_STDIN, FF_INPUT_TEXT };
-
 /* What became of a split file, for the workers that hold uncommitted counts of it. */
 enum ff_group_state { FF_GROUP_OPEN, FF_GROUP_GOOD, FF_GROUP_BAD };
 
-/* Writer: the driver.  All but state is written before the item is posted. */
-struct ff_input {
-    const char *path; /* in the region, NUL-terminated */
-    uint32_t path_bytes;
-    uint32_t kind;         /* enum ff_input_kind */
-    uint64_t group;        /* item number of the file's first piece */
-    uint64_t pieces;       /* of the file; 1 = it is not split */
-    uint64_t offset;       /* of the piece */
-    uint64_t length;       /* of the piece; 0 and pieces 1: the size was not known */
-    struct ff_stamp stamp; /* of the file when it was found */
-    ff_word64 state;       /* of a first piece: enum ff_group_state */
+/* A big file.  Writer: the driver.  All but state is written before its first piece is posted. */
+struct ff_split_file {
+    uint64_t group;       /* item number of its first piece */
+    uint64_t pieces;      /* how many items it is */
+    uint64_t piece_bytes; /* of all pieces but the last */
+    ff_word64 state;      /* enum ff_group_state */
 };
+
+/*
+ * An item.  Writer: the driver, before it posts the item.  There are as many as there are files, so
+ * that each byte counts: files of one folder share its path.
+ */
+struct ff_input {
+    const char *folder; /* the path up to its last '/', that included; NULL: standard input */
+    const char *name;   /* the rest; both lie in the region, NUL-terminated */
+    struct ff_split_file *split; /* NULL: the item is a whole file */
+    struct ff_stamp stamp;       /* of the file when it was found */
+};
+
+/* Of the file that an item belongs to: the number of its first item, and how many items it is. */
+static inline uint64_t ff_input_group(const struct ff_input *inputs, uint64_t item)
+{
+    return inputs[item].split != NULL ? inputs[item].split->group : item;
+}
+
+static inline uint64_t ff_input_pieces(const struct ff_input *input)
+{
+    return input->split != NULL ? input->split->pieces : 1;
+}
+
+/* enum ff_group_state; whole files are decided when they are counted. */
+static inline uint64_t ff_input_state(const struct ff_input *input)
+{
+    return input->split != NULL ? ff_observe(&input->split->state) : FF_GROUP_OPEN;
+}
 
 /* The context of the job: at the start of the input area. */
 struct ff_words_context {
@@ -44,7 +65,7 @@ struct ff_words_context {
     bool cuts_finely;                   /* their pieces may be shorter */
     uint64_t table_bytes;               /* what the tables of one worker may take */
     uint64_t fingerprint;               /* of what is counted: the mark of its partials */
-    const unsigned char *text;          /* what FF_INPUT_TEXT is, in a shared array, or NULL */
+    const unsigned char *text;          /* in a shared array: the only input; or NULL */
     struct ff_input *inputs;
 };
 
@@ -53,9 +74,10 @@ struct ff_words_input {
     struct ff_words_context *context;
     uint64_t count;
     uint64_t capacity;
-    char *paths;
+    char *paths; /* folders, names and split files */
     size_t paths_used;
     size_t paths_size;
+    const char *folder; /* of the last file; NULL = there was none */
     uint64_t files;
     uint64_t bytes;
     uint64_t split_files;
@@ -75,10 +97,6 @@ int ff_words_input_add(struct ff_words_input *input, forkfold_pool *pool,
 
 /* Adds the context's text, likewise, and posts all of it. */
 int ff_words_input_add_text(struct ff_words_input *input, forkfold_pool *pool, uint64_t bytes);
-
-/* Keeps the path of something that is no input; NULL with the pool's error when there is no room. */
-const char *ff_words_input_keep_path(struct ff_words_input *input, forkfold_pool *pool,
-                                     const struct ff_found *found);
 
 /* Memory behind the paths, 64-byte aligned; NULL with the pool's error when there is no room. */
 void *ff_words_input_reserve(struct ff_words_input *input, forkfold_pool *pool, size_t bytes);

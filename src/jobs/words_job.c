@@ -150,7 +150,7 @@ static void words_detach(void *pointer)
 
 static uint64_t words_group(const void *context, uint64_t item)
 {
-    return ((const struct ff_words_context *)context)->inputs[item].group;
+    return ff_input_group(((const struct ff_words_context *)context)->inputs, item);
 }
 
 /* ---- Uncommitted counts -------------------------------------------------- */
@@ -188,7 +188,7 @@ static int commit_decided(struct words_state *state)
     /* Backwards, so that the last takes the place of one that leaves. */
     for (size_t i = state->open_count; i-- > 0 && code == 0;) {
         struct uncommitted *open = &state->open[i];
-        uint64_t decided = ff_observe(&state->context->inputs[open->group].state);
+        uint64_t decided = ff_input_state(&state->context->inputs[open->group]);
 
         if (decided == FF_GROUP_OPEN)
             continue;
@@ -375,7 +375,7 @@ static int count_open_file(struct words_state *state, int fd, const struct ff_in
 static int count_file(struct words_state *state, const struct ff_input *input,
                       struct ff_item_failure *failure)
 {
-    int fd = ff_read_open(&state->folder, input->path, failure);
+    int fd = ff_read_open(&state->folder, input->folder, input->name, failure);
     int status;
 
     if (fd < 0)
@@ -528,11 +528,14 @@ static int finish_token(struct words_state *state, struct ff_table *counts, int 
     return code < 0 ? fail_counting(failure, code) : FF_ITEM_DONE;
 }
 
-static int count_open_piece(struct words_state *state, const struct ff_input *input, int fd,
-                            struct ff_item_failure *failure)
+static int count_open_piece(struct words_state *state, const struct ff_input *input,
+                            uint64_t number, int fd, struct ff_item_failure *failure)
 {
-    struct ff_tally *tally = uncommitted_counts(state, input->group);
+    const struct ff_split_file *split = input->split;
+    struct ff_tally *tally = uncommitted_counts(state, split->group);
     uint64_t size = input->stamp.size;
+    uint64_t from = number * split->piece_bytes;
+    uint64_t to = number + 1 < split->pieces ? from + split->piece_bytes : size;
     uint64_t start;
     uint64_t end;
     bool inside;
@@ -542,8 +545,8 @@ static int count_open_piece(struct words_state *state, const struct ff_input *in
     if (tally == NULL)
         return FORKFOLD_E_MEMORY;
     if (!is_unchanged(state, fd, input, failure) ||
-        !find_edge(state, fd, input->offset, size, &start, &inside, failure) ||
-        !find_edge(state, fd, input->offset + input->length, size, &end, &ignored, failure))
+        !find_edge(state, fd, from, size, &start, &inside, failure) ||
+        !find_edge(state, fd, to, size, &end, &ignored, failure))
         return FF_ITEM_FAILED;
     ff_word_kernel_start(&state->kernel, inside);
     status = feed_piece(state, &tally->counts, fd, start, end, failure);
@@ -551,11 +554,11 @@ static int count_open_piece(struct words_state *state, const struct ff_input *in
         status = finish_token(state, &tally->counts, fd, end, size, failure);
     if (status == FF_ITEM_DONE && !is_unchanged(state, fd, input, failure))
         status = FF_ITEM_FAILED;
-    ff_worker_count_bytes(state->worker, input->length);
+    ff_worker_count_bytes(state->worker, to - from);
     return status;
 }
 
-static int count_piece(struct words_state *state, const struct ff_input *input,
+static int count_piece(struct words_state *state, const struct ff_input *input, uint64_t number,
                        struct ff_item_failure *failure)
 {
     int status = state->text == NULL ? ensure_block(state, BLOCK_BYTES) : 0;
@@ -563,16 +566,16 @@ static int count_piece(struct words_state *state, const struct ff_input *input,
 
     if (status < 0)
         return status;
-    if (ff_worker_group_is_quarantined(state->worker, input->group)) {
+    if (ff_worker_group_is_quarantined(state->worker, input->split->group)) {
         ff_failure_set(failure, FORKFOLD_REASON_SIGNAL, 0, -1, "another piece of it was given up");
         return FF_ITEM_FAILED;
     }
     if (state->text == NULL) {
-        fd = ff_read_open(&state->folder, input->path, failure);
+        fd = ff_read_open(&state->folder, input->folder, input->name, failure);
         if (fd < 0)
             return FF_ITEM_FAILED;
     }
-    status = count_open_piece(state, input, fd, failure);
+    status = count_open_piece(state, input, number, fd, failure);
     if (fd >= 0)
         close(fd);
     if (status == FF_ITEM_DONE && state->open_count >= state->open_limit)
@@ -588,20 +591,20 @@ static int words_run(void *pointer, uint64_t item, struct ff_item_failure *failu
     const struct ff_input *input = &state->context->inputs[item];
     int status;
 
-    FF_FAULT_ITEM(input->path);
+    FF_FAULT_ITEM(input->folder, input->name);
     FF_FAULT(state->worker, "begin");
-    state->text = input->kind == FF_INPUT_TEXT ? input : NULL;
-    if (input->kind == FF_INPUT_STDIN) {
+    state->text = state->context->text != NULL ? input : NULL;
+    if (input->folder == NULL) {
         ff_worker_mark_consumed(state->worker, item);
         status = count_stream(state, state->context->stdin_fd, failure);
         /* Good or bad: what is known of it cannot be found out again. */
         if (status >= 0)
             status |= FF_ITEM_SEAL_NOW;
-    } else if (input->pieces > 1) {
-        status = count_piece(state, input, failure);
+    } else if (input->split != NULL) {
+        status = count_piece(state, input, item - input->split->group, failure);
     } else if (state->text != NULL) {
-        ff_worker_count_bytes(state->worker, input->length);
-        status = count_text(state, state->context->text, (size_t)input->length, failure);
+        ff_worker_count_bytes(state->worker, input->stamp.size);
+        status = count_text(state, state->context->text, (size_t)input->stamp.size, failure);
     } else {
         status = count_file(state, input, failure);
     }

@@ -8,17 +8,24 @@
 
 /* ---- Failures ------------------------------------------------------------ */
 
-/* A failure without a detail is one that no memory was found for. */
+static int refuse_failure(const forkfold_failure *failure)
+{
+    free((char *)failure->path);
+    free((char *)failure->detail);
+    return FORKFOLD_E_MEMORY;
+}
+
+/* Takes over the path and the detail, which are NULL when there was no memory for them. */
 static int add_failure(struct forkfold_words *words, const forkfold_failure *failure)
 {
-    if (failure->detail == NULL)
-        return FORKFOLD_E_MEMORY;
+    if (failure->path == NULL || failure->detail == NULL)
+        return refuse_failure(failure);
     if (words->failure_count == words->failure_capacity) {
         size_t capacity = words->failure_capacity > 0 ? words->failure_capacity * 2 : 16;
         void *grown = realloc(words->failures, capacity * sizeof(*words->failures));
 
         if (grown == NULL)
-            return FORKFOLD_E_MEMORY;
+            return refuse_failure(failure);
         words->failures = grown;
         words->failure_capacity = capacity;
     }
@@ -26,16 +33,24 @@ static int add_failure(struct forkfold_words *words, const forkfold_failure *fai
     return 0;
 }
 
-static forkfold_failure failure_of(const char *path, size_t path_bytes)
+/* The path is NULL without memory. */
+static forkfold_failure failure_of(char *path)
 {
-    return (forkfold_failure){
-        .path = path, .path_bytes = path_bytes, .byte_offset = -1, .exit_code = -1, .attempts = 1};
+    return (forkfold_failure){.path = path,
+                              .path_bytes = path != NULL ? strlen(path) : 0,
+                              .byte_offset = -1,
+                              .exit_code = -1,
+                              .attempts = 1};
 }
 
-int ff_words_fail_found(struct forkfold_words *words, const char *path,
-                        const struct ff_found *found)
+static char *path_of(const struct ff_input *input)
 {
-    forkfold_failure failure = failure_of(path, found->path_bytes);
+    return ff_failure_text("%s%s", input->folder != NULL ? input->folder : "", input->name);
+}
+
+int ff_words_fail_found(struct forkfold_words *words, const struct ff_found *found)
+{
+    forkfold_failure failure = failure_of(ff_failure_text("%s", found->path));
 
     failure.reason = FORKFOLD_REASON_SYSTEM;
     failure.system_error = found->system_error;
@@ -46,7 +61,7 @@ int ff_words_fail_found(struct forkfold_words *words, const char *path,
 int ff_words_fail_item(struct forkfold_words *words, const struct ff_input *input,
                        const struct ff_item_failure *from)
 {
-    forkfold_failure failure = failure_of(input->path, input->path_bytes);
+    forkfold_failure failure = failure_of(path_of(input));
 
     failure.reason = (enum forkfold_reason)from->reason;
     failure.byte_offset = from->byte_offset;
@@ -58,7 +73,7 @@ int ff_words_fail_item(struct forkfold_words *words, const struct ff_input *inpu
 int ff_words_fail_quarantined(struct forkfold_words *words, const struct ff_input *input,
                               const struct ff_quarantine *record, struct ff_symbols **symbols)
 {
-    forkfold_failure failure = failure_of(input->path, input->path_bytes);
+    forkfold_failure failure = failure_of(path_of(input));
 
     if (*symbols == NULL)
         *symbols = ff_symbols_open();
@@ -145,6 +160,7 @@ void forkfold_words_close(forkfold_words *words)
     if (words == NULL)
         return;
     for (size_t i = 0; i < words->failure_count; i++) {
+        free((char *)words->failures[i].path);
         free((char *)words->failures[i].detail);
         free((char *)words->failures[i].backtrace);
     }

@@ -27,12 +27,8 @@ struct forkfold_words {
     forkfold_stats stats;
 };
 
-/*
- * Each adds one failed input.  The path is borrowed from the region; texts are
- * the result's own.  0 or FORKFOLD_E_MEMORY.
- */
-int ff_words_fail_found(struct forkfold_words *words, const char *path,
-                        const struct ff_found *found);
+/* Each adds one failed input.  0 or FORKFOLD_E_MEMORY. */
+int ff_words_fail_found(struct forkfold_words *words, const struct ff_found *found);
 int ff_words_fail_item(struct forkfold_words *words, const struct ff_input *input,
                        const struct ff_item_failure *from);
 int ff_words_fail_quarantined(struct forkfold_words *words, const struct ff_input *input,

@@ -23,7 +23,7 @@ static void judge_claims(const struct ff_counting *counting, unsigned slot, uint
         /* A task that was queued again may span files. */
         for (uint64_t item = task.first;
              item < task.first + task.count && item < counting->input.count; item++)
-            verdicts[inputs[item].group].covered++;
+            verdicts[ff_input_group(inputs, item)].covered++;
     }
 }
 
@@ -43,7 +43,7 @@ static bool judge_seal(const struct ff_counting *counting, unsigned slot, struct
         uint64_t item = ff_seal_failures(seal)[i].item;
 
         if (item < counting->input.count)
-            verdicts[inputs[item].group].failed = true;
+            verdicts[ff_input_group(inputs, item)].failed = true;
     }
     return ff_observe(&areas->head->sealed) == sealed;
 }
@@ -82,11 +82,14 @@ void ff_words_decide_split_files(struct ff_counting *counting)
         if (ff_observe(&counting->pool->layout.segments[slot].head->call) ==
             counting->pool->sequence)
             whole &= judge_seal(counting, slot, verdicts);
-    for (uint64_t item = 0; whole && item < counting->input.count; item += inputs[item].pieces) {
-        if (inputs[item].pieces == 1 || verdicts[item].covered != inputs[item].pieces ||
-            ff_peer_get(&inputs[item].state) != FF_GROUP_OPEN)
+    for (uint64_t item = 0; whole && item < counting->input.count;
+         item += ff_input_pieces(&inputs[item])) {
+        struct ff_split_file *split = inputs[item].split;
+
+        if (split == NULL || verdicts[item].covered != split->pieces ||
+            ff_peer_get(&split->state) != FF_GROUP_OPEN)
             continue;
-        ff_publish(&inputs[item].state, verdicts[item].failed ? FF_GROUP_BAD : FF_GROUP_GOOD);
+        ff_publish(&split->state, verdicts[item].failed ? FF_GROUP_BAD : FF_GROUP_GOOD);
         counting->undecided--;
     }
     free(verdicts);
