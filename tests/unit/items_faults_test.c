@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Calls on items whose functions crash, exit, hang and fail, and whose workers are killed. */
-#include "item_script.h"
+#include "kills.h"
 
 #include <forkfold/error.h>
 
@@ -376,13 +376,6 @@ static void random_kills_lose_nothing_and_double_nothing(void **state)
 /* ---- Deaths at every step ------------------------------------------------ */
 
 #ifdef FF_KILL_POINTS
-static const char *const worker_points[] = {
-    "worker.born",          "worker.serve",        "worker.join.begin",    "worker.join.announced",
-    "worker.call.enter",    "worker.claim.begin",  "worker.claim.taken",   "worker.claim.logged",
-    "worker.claim.counted", "worker.item.begin",   "worker.items.written", "worker.items.published",
-    "worker.items.note",    "worker.items.retire", "worker.sleep",
-};
-
 /* A map and an imap side by side, each with one item that fails. */
 static void run_both(forkfold_pool *pool, const uint64_t *numbers)
 {
@@ -411,7 +404,7 @@ static void death_at_any_step_changes_no_result(void **state)
     uint64_t *numbers = make_numbers(COUNT);
 
     (void)state;
-    for (size_t p = 0; p < sizeof(worker_points) / sizeof(worker_points[0]); p++)
+    for (size_t p = 0; p < WORKER_POINT_COUNT; p++)
         for (unsigned h = 0; h < 3; h++)
             for (unsigned at = 1; at < 40; at = at * 3 + 1) {
                 reset_script(NULL);
