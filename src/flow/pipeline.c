@@ -95,19 +95,28 @@ static void pass(const forkfold_pipeline *pipeline, struct stage *stage, uint64_
 
 /* ---- The input ----------------------------------------------------------- */
 
+/* See ask_input. */
+static int ask_source(forkfold_pipeline *pipeline, const void **batch, size_t *bytes)
+{
+    int code = pipeline->options.source(pipeline->options.user, batch, bytes);
+
+    if (code < 0)
+        return ff_error_set(&pipeline->pool->error, FORKFOLD_E_CANCELLED,
+                            "the source of the pipeline returned %d", code);
+    if (code > 0 && *batch == NULL && *bytes > 0)
+        return ff_error_set(&pipeline->pool->error, FORKFOLD_E_INVALID,
+                            "the source of the pipeline gave %zu bytes and no address", *bytes);
+    return code;
+}
+
 /* The next batch as the caller gives it: 1, 0 at the end, or a code with the pool's error. */
 static int ask_input(forkfold_pipeline *pipeline, const void **batch, size_t *bytes)
 {
     const forkfold_pipeline_options *options = &pipeline->options;
     uint64_t first = pipeline->taken * options->batch_items;
-    int code;
 
-    if (options->source != NULL) {
-        code = options->source(options->user, batch, bytes);
-        return code >= 0 ? code
-                         : ff_error_set(&pipeline->pool->error, FORKFOLD_E_CANCELLED,
-                                        "the source of the pipeline returned %d", code);
-    }
+    if (options->source != NULL)
+        return ask_source(pipeline, batch, bytes);
     if (first >= options->count)
         return 0;
     *batch = (const char *)options->items + first * options->item_bytes;
@@ -427,21 +436,22 @@ static int check_input(forkfold_pool *pool, const forkfold_pipeline_options *opt
     if (options->count > 0 && (options->items == NULL || options->item_bytes == 0))
         return ff_error_set(&pool->error, FORKFOLD_E_INVALID,
                             "the items of the pipeline have no address or no size");
-    if (__builtin_mul_overflow(options->count, options->item_bytes, &bytes) ||
-        __builtin_mul_overflow(options->batch_items, options->item_bytes, &bytes))
+    if (__builtin_mul_overflow(options->count, options->item_bytes, &bytes))
         return ff_error_set(&pool->error, FORKFOLD_E_INVALID,
                             "the items of the pipeline are larger than any memory");
     return 0;
 }
 
-static int check(forkfold_pool *pool, const forkfold_pipeline_options *options)
+static int check(forkfold_pool *pool, const forkfold_pipeline_options *options,
+                 forkfold_pipeline **result)
 {
     int code = ff_call_check(pool);
 
     if (code < 0)
         return code;
-    if (options == NULL)
-        return ff_error_set(&pool->error, FORKFOLD_E_INVALID, "a pipeline needs options");
+    if (options == NULL || result == NULL)
+        return ff_error_set(&pool->error, FORKFOLD_E_INVALID,
+                            "a pipeline needs options, and a place for its handle");
     if (options->size != 0 && options->size != sizeof(*options))
         return ff_error_set(&pool->error, FORKFOLD_E_INVALID,
                             "forkfold_pipeline_options.size is %zu, this library knows %zu",
@@ -461,6 +471,14 @@ static uint64_t depth_of(const forkfold_pool *pool, const forkfold_pipeline_opti
     if (options->depth > 0)
         return options->depth;
     return depth > DEPTH_LEAST ? depth : DEPTH_LEAST;
+}
+
+/* No more than there are, so that the first item of any batch can be computed. */
+static uint64_t batch_items_of(const forkfold_pipeline_options *options)
+{
+    uint64_t wanted = options->batch_items > 0 ? options->batch_items : BATCH_ITEMS;
+
+    return wanted < options->count ? wanted : options->count;
 }
 
 static int fail_for_memory(forkfold_pool *pool)
@@ -530,7 +548,7 @@ int forkfold_pipeline_open(forkfold_pool *pool, const forkfold_pipeline_options 
                            forkfold_pipeline **result)
 {
     forkfold_pipeline *pipeline;
-    int code = check(pool, options);
+    int code = check(pool, options, result);
 
     if (code < 0)
         return code;
@@ -539,8 +557,7 @@ int forkfold_pipeline_open(forkfold_pool *pool, const forkfold_pipeline_options 
         return fail_for_memory(pool);
     pipeline->pool = pool;
     pipeline->options = *options;
-    if (options->batch_items == 0)
-        pipeline->options.batch_items = BATCH_ITEMS;
+    pipeline->options.batch_items = batch_items_of(options);
     pipeline->depth = depth_of(pool, options);
     code = open_all(pipeline);
     if (code < 0) {

@@ -56,7 +56,11 @@ static void invalid_options_are_refused_with_a_sentence(void **state)
         assert_non_null(strstr(forkfold_pool_message(pool), bad[i].sentence));
     }
     assert_int_equal(forkfold_pipeline_open(pool, NULL, &pipeline), FORKFOLD_E_INVALID);
-    assert_string_equal(forkfold_pool_message(pool), "a pipeline needs options");
+    assert_string_equal(forkfold_pool_message(pool),
+                        "a pipeline needs options, and a place for its handle");
+    assert_int_equal(forkfold_pipeline_open(pool, &good, NULL), FORKFOLD_E_INVALID);
+    assert_string_equal(forkfold_pool_message(pool),
+                        "a pipeline needs options, and a place for its handle");
     assert_null(pipeline);
     assert_int_equal(script->runs, 0);
     assert_works(pool, forkfold_pipeline_open(pool, &good, &pipeline));
@@ -75,7 +79,7 @@ static void invalid_options_are_refused_with_a_sentence(void **state)
 static void every_batch_comes_out_once_whatever_the_sizes(void **state)
 {
     static const uint64_t counts[] = {0, 1, 2, 249, 250, 251, 1000, 3333};
-    static const uint64_t sizes[] = {0, 1, 7, 100, 5000};
+    static const uint64_t sizes[] = {0, 1, 7, 100, 5000, UINT64_MAX};
     static const unsigned depths[] = {1, 2, 0, 3000};
     uint64_t *numbers = make_numbers(3333);
     forkfold_pool *pools[] = {open_pool(1), open_pool(3)};
@@ -85,7 +89,7 @@ static void every_batch_comes_out_once_whatever_the_sizes(void **state)
 
     (void)state;
     for (unsigned c = 0; c < 8; c++)
-        for (unsigned s = 0; s < 5; s++)
+        for (unsigned s = 0; s < 6; s++)
             for (unsigned d = 0; d < 4; d++)
                 for (int unordered = 0; unordered < 2; unordered++, number++) {
                     forkfold_pipeline_options options =
@@ -272,6 +276,32 @@ static void source_that_fails_ends_the_pipeline(void **state)
         free(feed.buffer);
     }
     assert_pool_is_well(pool);
+    forkfold_pool_close(pool);
+}
+
+static int give_nothing_of_some_size(void *user, const void **batch, size_t *bytes)
+{
+    (void)user;
+    *batch = NULL;
+    *bytes = 8;
+    return 1;
+}
+
+static void source_that_gives_no_address_ends_the_pipeline(void **state)
+{
+    forkfold_pool *pool = open_pool(1);
+    forkfold_pipeline *pipeline = NULL;
+
+    (void)state;
+    assert_int_equal(
+        forkfold_pipeline_open(pool,
+                               &(forkfold_pipeline_options){.stages = {{.function = turn_over}},
+                                                            .stage_count = 1,
+                                                            .source = give_nothing_of_some_size},
+                               &pipeline),
+        FORKFOLD_E_INVALID);
+    assert_string_equal(forkfold_pool_message(pool),
+                        "the source of the pipeline gave 8 bytes and no address");
     forkfold_pool_close(pool);
 }
 
@@ -466,6 +496,7 @@ int main(void)
         WITH_PAGES(recycled_workers_change_nothing),
         WITH_PAGES(source_gives_batches_of_any_size),
         WITH_PAGES(source_that_fails_ends_the_pipeline),
+        WITH_PAGES(source_that_gives_no_address_ends_the_pipeline),
         WITH_PAGES(batches_in_a_shared_array_are_read_where_they_lie),
         WITH_PAGES(stage_is_in_as_many_workers_as_it_has_replicas),
         WITH_PAGES(stage_without_a_limit_gets_every_worker),
