@@ -1,8 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "memory/board.h"
 
+#include "platform/map.h"
+
 void ff_board_reset(struct ff_board *board)
 {
+    ff_own_set(&board->shared->forgotten, 0);
     ff_own_set(&board->shared->closed, 0);
     ff_own_set(&board->shared->posted, 0);
     ff_own_set(&board->shared->postings, 0);
@@ -46,7 +49,28 @@ static uint64_t visible_postings(const struct ff_board *board)
     return postings < board->capacity ? postings : board->capacity;
 }
 
-/* The last posting whose number is not above the given one. */
+void ff_board_forget(struct ff_board *board, uint64_t postings)
+{
+    uint64_t before = ff_peer_get(&board->shared->forgotten);
+    char *base = (char *)board->postings;
+    size_t page = ff_page_bytes();
+    /* The page that a former call left has nothing before that call's end which is still needed. */
+    size_t first = (size_t)before * sizeof(*board->postings) & ~(page - 1);
+    size_t end = (size_t)postings * sizeof(*board->postings) & ~(page - 1);
+
+    if (postings <= before)
+        return;
+    ff_announce(&board->shared->forgotten, postings);
+    /* Partner: ff_board_task, which asks once more after it has read a posting. */
+    ff_settle();
+    if (first < end)
+        ff_map_discard(base + first, end - first);
+}
+
+/*
+ * The last posting whose number is not above the given one.  Forgotten ones may have the number 0,
+ * so of those it may be any.
+ */
 static size_t find_posting(const struct ff_board *board, uint64_t number, size_t count)
 {
     size_t low = 0;
@@ -62,13 +86,26 @@ static size_t find_posting(const struct ff_board *board, uint64_t number, size_t
     return low;
 }
 
+static struct ff_task part_of(const struct ff_posting *posting, uint64_t number)
+{
+    uint64_t offset = (number - posting->number) * posting->chunk;
+    uint64_t left = posting->all.count - offset;
+
+    return (struct ff_task){.first = posting->all.first + offset,
+                            .count = left < posting->chunk ? left : posting->chunk,
+                            .owner = posting->all.owner,
+                            .serial = posting->all.serial,
+                            .index = posting->all.index + offset,
+                            .blamed = posting->all.blamed};
+}
+
 bool ff_board_task(const struct ff_board *board, uint64_t number, size_t *near,
                    struct ff_task *task)
 {
     /* Posted before postings: each task that is visible belongs to a posting that is. */
     uint64_t posted = ff_board_posted(board);
     size_t count = (size_t)visible_postings(board);
-    const struct ff_posting *posting;
+    struct ff_posting posting;
     size_t at = *near;
 
     if (number >= posted || count == 0)
@@ -83,16 +120,13 @@ bool ff_board_task(const struct ff_board *board, uint64_t number, size_t *near,
             at++;
     }
     *near = at;
-    posting = &board->postings[at];
-    uint64_t offset = (number - posting->number) * posting->chunk;
-    uint64_t left = posting->all.count - offset;
-
-    *task = (struct ff_task){.first = posting->all.first + offset,
-                             .count = left < posting->chunk ? left : posting->chunk,
-                             .owner = posting->all.owner,
-                             .serial = posting->all.serial,
-                             .index = posting->all.index + offset,
-                             .blamed = posting->all.blamed};
+    posting = board->postings[at];
+    atomic_thread_fence(memory_order_acquire);
+    if (at < ff_observe(&board->shared->forgotten)) {
+        *task = (struct ff_task){0};
+        return true;
+    }
+    *task = part_of(&posting, number);
     return true;
 }
 

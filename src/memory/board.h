@@ -10,6 +10,7 @@
  *   postings     the poster, before `posted`
  *   posted       the poster; publishing it makes tasks 0 to posted visible
  *   closed       the poster, once, after its last post
+ *   forgotten    the poster, before it gives the memory of the postings below back
  *   cursor       every claimer, by one atomic operation: a task belongs to whom
  *                the cursor gave its number
  *
@@ -50,7 +51,8 @@ struct ff_posting {
 struct ff_board_shared {
     ff_word64 postings;
     ff_word64 posted;
-    ff_word64 closed; /* 0 or 1 */
+    ff_word64 closed;    /* 0 or 1 */
+    ff_word64 forgotten; /* postings from the first on */
 };
 
 /* On the page that every worker may write, a cache line of its own. */
@@ -84,6 +86,12 @@ bool ff_board_is_exhausted(const struct ff_board *board);
 
 /* How many tasks are visible. */
 uint64_t ff_board_posted(const struct ff_board *board);
+
+/*
+ * For the poster: nobody needs the tasks of the first postings any more, so many since the last
+ * reset, but for the last one.  Who asks for one nevertheless finds a task of no items.
+ */
+void ff_board_forget(struct ff_board *board, uint64_t postings);
 
 /*
  * The task with a number; false when there is none.  near is where to look first, and receives

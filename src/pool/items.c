@@ -26,6 +26,9 @@
 /* So many results, read without a pause, are a burst. */
 enum { RESULTS_OF_A_BURST = 32 };
 
+/* After so many postings it is time to look for those that nobody needs any more. */
+enum { POSTINGS_BETWEEN_LOOKS = 4096 };
+
 /* With so many items behind it the engine's call is begun anew when there is nothing in it. */
 #define ITEMS_BEFORE_RENEWAL (UINT64_C(1) << 16)
 
@@ -201,6 +204,7 @@ int ff_items_begin(forkfold_pool *pool)
     memset(items->notes_read, 0, pool->layout.workers * sizeof(*items->notes_read));
     items->quarantined_read = 0;
     items->next_item = 0;
+    items->next_look = POSTINGS_BETWEEN_LOOKS;
     items->is_open = true;
     ff_call_begin(
         pool, &(struct ff_call_options){.job = &ff_items_job,
@@ -209,6 +213,29 @@ int ff_items_begin(forkfold_pool *pool)
                                         .max_deaths = pool->max_deaths,
                                         .keeps_output = has_results_in_segments(pool)});
     return 0;
+}
+
+static bool is_posting_done(const struct ff_task *all)
+{
+    for (uint64_t i = 0; i < all->count; i++)
+        if (!ff_item_is_done(all->owner, all->serial, all->index + i))
+            return false;
+    return true;
+}
+
+/* So that calls which post their items bit by bit need no more memory the longer they take. */
+static void forget_postings(forkfold_pool *pool)
+{
+    struct ff_board *board = &pool->layout.boards[FF_MAIN];
+    uint64_t count = ff_peer_get(&board->shared->postings);
+    uint64_t done = ff_peer_get(&board->shared->forgotten);
+
+    if (count < pool->items.next_look)
+        return;
+    pool->items.next_look = count + POSTINGS_BETWEEN_LOOKS;
+    while (done + 1 < count && is_posting_done(&board->postings[done].all))
+        done++;
+    ff_board_forget(board, done);
 }
 
 int ff_items_post(struct forkfold_call *call, uint64_t first, uint64_t count)
@@ -225,6 +252,7 @@ int ff_items_post(struct forkfold_call *call, uint64_t first, uint64_t count)
     if (code < 0)
         return code;
     items->next_item += count;
+    forget_postings(call->pool);
     if (call->posted < first + count)
         call->posted = first + count;
     return 0;

@@ -173,6 +173,7 @@ struct ff_items {
     struct ff_symbols *symbols; /* of backtraces, or NULL */
     uint64_t taken_since;       /* results that were read since the driver slept last */
     uint64_t next_item;         /* of the engine's call */
+    uint64_t next_look;         /* with so many postings, for those that nobody needs any more */
     uint64_t last_serial;
     struct forkfold_call *calls; /* all that are not freed, the newest first */
     uint64_t owners_used;        /* of the area */

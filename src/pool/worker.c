@@ -333,6 +333,9 @@ static void run_task(struct ff_worker *worker, uint64_t logged)
         ff_worker_explain(worker, "the log of claims names a task that was never posted");
         give_up(worker, FORKFOLD_E_DAMAGED);
     }
+    /* A smeared cursor can hand out a task that is long done and forgotten. */
+    if (worker->task.count == 0)
+        return;
     if (worker->call.job->is_done != NULL)
         run_published(worker);
     else

@@ -7,6 +7,7 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
 #include <cmocka.h>
 
@@ -198,6 +199,44 @@ static void racing_claimers_get_each_task_once_after_the_close(void **state)
     free(f);
 }
 
+/* Every number, asked for with every place to begin at that a caller may have, and from 0. */
+static void assert_forgotten(const struct fixture *f, uint64_t forgotten)
+{
+    size_t near = 0;
+
+    for (uint64_t number = 0; number < TASKS; number++) {
+        bool is_there = number / 2 >= forgotten;
+        struct ff_task task = task_of(f, number);
+
+        assert_int_equal(task.count, is_there);
+        assert_int_equal(task.first, is_there ? number : 0);
+        assert_true(ff_board_task(&f->board, number, &near, &task));
+        assert_int_equal(task.count, is_there);
+    }
+}
+
+static void forgotten_postings_are_tasks_of_no_items_and_take_no_memory(void **state)
+{
+    struct fixture *f = make(TASKS / 2);
+    size_t bytes = sizeof(f->postings);
+
+    (void)state;
+    f->board.postings =
+        mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    assert_true(f->board.postings != MAP_FAILED);
+    for (uint64_t i = 0; i < TASKS / 2; i++)
+        assert_true(ff_board_post(&f->board, (struct ff_task){.first = 2 * i, .count = 2}, 1));
+    for (uint64_t forgotten = 0; forgotten < TASKS / 2; forgotten += 777) {
+        ff_board_forget(&f->board, forgotten);
+        assert_forgotten(f, forgotten);
+    }
+    assert_int_equal(f->board.postings[0].chunk, 0);
+    ff_board_forget(&f->board, 3);
+    assert_forgotten(f, (TASKS / 2 - 1) / 777 * 777);
+    munmap(f->board.postings, bytes);
+    free(f);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -208,6 +247,7 @@ int main(void)
         cmocka_unit_test(claims_past_a_smeared_cursor_find_nothing),
         cmocka_unit_test(racing_claimers_get_each_task_once_while_it_is_posted),
         cmocka_unit_test(racing_claimers_get_each_task_once_after_the_close),
+        cmocka_unit_test(forgotten_postings_are_tasks_of_no_items_and_take_no_memory),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

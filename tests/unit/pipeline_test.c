@@ -4,6 +4,8 @@
 
 #include <limits.h>
 
+#include "pool/call.h"
+
 /* ---- Refusals ------------------------------------------------------------ */
 
 static int no_source(void *user, const void **batch, size_t *bytes)
@@ -486,6 +488,64 @@ static void unread_output_holds_the_source_up(void **state)
     forkfold_pool_close(pool);
 }
 
+/* Shared memory that this process has touched. */
+static uint64_t resident_shared_bytes(void)
+{
+    FILE *file = fopen("/proc/self/status", "r");
+    unsigned long long kib = 0;
+    char line[256];
+
+    assert_non_null(file);
+    while (fgets(line, sizeof(line), file) != NULL)
+        if (sscanf(line, "RssShmem: %llu", &kib) == 1)
+            break;
+    fclose(file);
+    return kib * 1024;
+}
+
+static uint64_t segment_bytes(const forkfold_pool *pool)
+{
+    uint64_t bytes = 0;
+
+    for (unsigned i = 0; i < pool->layout.workers; i++)
+        bytes += ff_peer_get(&pool->layout.segments[i].head->output_used);
+    return bytes;
+}
+
+static void memory_does_not_grow_with_the_batches(void **state)
+{
+    enum { WARM_UP = 40000, BATCHES = SANITIZED ? 120000 : 300000, SLACK = 2 << 20 };
+    forkfold_pool *pool = open_pool(2);
+    uint64_t calls = 0;
+    forkfold_pipeline_options options = {
+        .stages = {{.function = turn_over}, {.function = turn_over}, {.function = turn_over}},
+        .stage_count = 3,
+        .source = count_on,
+        .user = &calls};
+    forkfold_pipeline *pipeline = NULL;
+    forkfold_result result;
+    uint64_t resident = 0;
+    uint64_t segments = 0;
+    uint64_t held = 0;
+
+    (void)state;
+    assert_works(pool, forkfold_pipeline_open(pool, &options, &pipeline));
+    for (uint64_t read = 0; read < BATCHES; read++) {
+        assert_int_equal(forkfold_pipeline_next(pipeline, &result), 1);
+        assert_int_equal(*(const uint64_t *)result.data, ~read);
+        if (read != WARM_UP)
+            continue;
+        resident = resident_shared_bytes();
+        segments = segment_bytes(pool);
+        held = pool->items.arrays.held;
+    }
+    assert_in_range(resident_shared_bytes(), 0, resident + SLACK);
+    assert_in_range(segment_bytes(pool), 0, segments + SLACK);
+    assert_int_equal(pool->items.arrays.held, held);
+    forkfold_pipeline_close(pipeline);
+    forkfold_pool_close(pool);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -501,6 +561,7 @@ int main(void)
         WITH_PAGES(stage_is_in_as_many_workers_as_it_has_replicas),
         WITH_PAGES(stage_without_a_limit_gets_every_worker),
         WITH_PAGES(unread_output_holds_the_source_up),
+        WITH_PAGES(memory_does_not_grow_with_the_batches),
     };
 
     return cmocka_run_group_tests(tests, make_pages, NULL);
