@@ -357,6 +357,15 @@ static void finish(forkfold_pipeline *pipeline)
     pipeline->is_over = true;
 }
 
+/* The slot of one that has failed in an earlier stage still has what another batch left in it. */
+static void fill_result(forkfold_pipeline *pipeline, uint64_t batch, forkfold_result *result)
+{
+    if (*phase_of(pipeline, last_stage(pipeline), batch) == FAILED)
+        *result = (forkfold_result){.index = batch, .failed = 1};
+    else
+        ff_items_fill_result(last_stage(pipeline)->call, batch, result);
+}
+
 static int read_next(forkfold_pipeline *pipeline, forkfold_result *result)
 {
     release_current(pipeline);
@@ -370,8 +379,7 @@ static int read_next(forkfold_pipeline *pipeline, forkfold_result *result)
         pipeline->pool->error = why;
         return pipeline->code;
     }
-    ff_items_fill_result(last_stage(pipeline)->call, pipeline->current, result);
-    result->failed = *phase_of(pipeline, last_stage(pipeline), pipeline->current) == FAILED;
+    fill_result(pipeline, pipeline->current, result);
     pipeline->has_current = true;
     return 1;
 }

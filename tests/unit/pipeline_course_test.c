@@ -1,0 +1,265 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The course of pipelines: batches that fail, ends before their time, and several at once. */
+#include "pipeline_script.h"
+
+#include "pool/call.h"
+
+static forkfold_pipeline *open_pipeline(forkfold_pool *pool,
+                                        const forkfold_pipeline_options *options)
+{
+    forkfold_pipeline *pipeline = NULL;
+
+    assert_works(pool, forkfold_pipeline_open(pool, options, &pipeline));
+    return pipeline;
+}
+
+/* Nothing that the pipeline had of the region is missing. */
+static void assert_nothing_is_held(const forkfold_pool *pool)
+{
+    assert_null(pool->items.calls);
+    assert_int_equal(pool->items.arrays.held, 0);
+    assert_int_equal(pool->items.results.held, 0);
+}
+
+/* ---- Batches that fail --------------------------------------------------- */
+
+static const uint64_t bad_batches[] = {0, 7, 8, 9, 50, 99};
+enum { BAD = sizeof(bad_batches) / sizeof(bad_batches[0]), BATCHES = 100 };
+
+static bool is_bad(uint64_t batch)
+{
+    for (unsigned i = 0; i < BAD; i++)
+        if (bad_batches[i] == batch)
+            return true;
+    return false;
+}
+
+static void assert_went_no_further(unsigned stages, unsigned bad_stage)
+{
+    for (unsigned stage = 0; stage < stages; stage++)
+        for (uint64_t batch = 0; batch < BATCHES; batch++)
+            assert_int_equal(watch->runs[stage][batch], !is_bad(batch) || stage <= bad_stage);
+}
+
+static void batch_that_fails_goes_no_further_and_the_others_do(void **state)
+{
+    uint64_t *numbers = make_numbers(10 * BATCHES);
+    forkfold_pool *pool = open_pool(2);
+
+    (void)state;
+    for (unsigned bad_stage = 0; bad_stage < 4; bad_stage++)
+        for (unsigned depth = 1; depth < 200; depth *= 6) {
+            struct rule rules[FORKFOLD_STAGES_MAX];
+            forkfold_pipeline_options options = rule_options(rules, "sots", numbers, 10 * BATCHES);
+            forkfold_pipeline *pipeline;
+
+            reset_pages(NULL);
+            for (unsigned i = 0; i < BAD; i++)
+                plan(FAIL, bad_batches[i], 1);
+            rules[bad_stage].suffers = true;
+            options.batch_items = 10;
+            options.depth = depth;
+            options.unordered = depth == 6;
+            options.stages[bad_stage].replicas = depth == 36;
+            pipeline = open_pipeline(pool, &options);
+            assert_int_equal(read_all(pool, pipeline, &options), BAD);
+            for (unsigned stage = 0; stage < 4; stage++)
+                assert_int_equal(forkfold_pipeline_failure_count(pipeline, stage),
+                                 stage == bad_stage ? BAD : 0);
+            assert_went_no_further(4, bad_stage);
+            forkfold_pipeline_close(pipeline);
+        }
+    forkfold_pool_close(pool);
+    free(numbers);
+}
+
+static void failure_says_which_batch_and_why(void **state)
+{
+    uint64_t *numbers = make_numbers(5);
+    forkfold_pool *pool = open_pool(1);
+    struct rule rules[FORKFOLD_STAGES_MAX];
+    forkfold_pipeline_options options = rule_options(rules, "ss", numbers, 5);
+    const forkfold_item_failure *failure;
+    forkfold_pipeline *pipeline;
+
+    (void)state;
+    plan(FAIL, 3, 1);
+    rules[1].suffers = true;
+    options.batch_items = 1;
+    pipeline = open_pipeline(pool, &options);
+    assert_int_equal(read_all(pool, pipeline, &options), 1);
+    failure = forkfold_pipeline_failure(pipeline, 1, 0);
+    assert_int_equal(failure->index, 3);
+    assert_int_equal(failure->reason, FORKFOLD_REASON_ERROR);
+    assert_int_equal(failure->code, 1);
+    assert_int_equal(failure->attempts, 1);
+    assert_string_equal(failure->detail, "item 3 is bad");
+    assert_null(forkfold_pipeline_failure(pipeline, 1, 1));
+    forkfold_pipeline_close(pipeline);
+    forkfold_pool_close(pool);
+    free(numbers);
+}
+
+/* ---- Closing ------------------------------------------------------------- */
+
+static void closing_at_any_point_leaves_nothing_behind(void **state)
+{
+    uint64_t *numbers = make_numbers(300);
+    forkfold_pool *pool = open_pool(2);
+    unsigned descriptors = open_descriptors();
+
+    (void)state;
+    for (uint64_t read = 0; read <= 61; read++)
+        for (unsigned depth = 1; depth < 30; depth *= 5) {
+            struct rule rules[FORKFOLD_STAGES_MAX];
+            forkfold_pipeline_options options = rule_options(rules, "sts", numbers, 300);
+            forkfold_pipeline *pipeline;
+            forkfold_result result;
+
+            options.batch_items = 5;
+            options.depth = depth;
+            options.unordered = read % 2;
+            pipeline = open_pipeline(pool, &options);
+            for (uint64_t i = 0; i < read; i++)
+                assert_int_equal(forkfold_pipeline_next(pipeline, &result), i < 60);
+            forkfold_pipeline_close(pipeline);
+            assert_nothing_is_held(pool);
+        }
+    assert_int_equal(open_descriptors(), descriptors);
+    assert_pool_is_well(pool);
+    forkfold_pool_close(pool);
+    free(numbers);
+}
+
+static void closing_ends_workers_that_are_in_a_stage(void **state)
+{
+    uint64_t *numbers = make_numbers(10);
+    forkfold_pool *pool = open_pool(2);
+
+    (void)state;
+    for (uint32_t round = 1; round <= 5; round++) {
+        forkfold_pipeline *pipeline =
+            open_pipeline(pool, &(forkfold_pipeline_options){.stages = {{.function = wait_at_gate}},
+                                                             .stage_count = 1,
+                                                             .items = numbers,
+                                                             .count = 10,
+                                                             .item_bytes = 8,
+                                                             .batch_items = 1});
+
+        await_reached(2 * round);
+        forkfold_pipeline_close(pipeline);
+        assert_nothing_is_held(pool);
+    }
+    assert_pool_is_well(pool);
+    forkfold_pool_close(pool);
+    free(numbers);
+}
+
+/* ---- Several at once ----------------------------------------------------- */
+
+static void read_some(forkfold_pipeline *pipeline, const forkfold_pipeline_options *options,
+                      uint64_t *read, uint64_t count)
+{
+    forkfold_result result;
+
+    for (uint64_t i = 0; i < count && *read < batches_of(options); i++, ++*read) {
+        assert_int_equal(forkfold_pipeline_next(pipeline, &result), 1);
+        assert_true(options->unordered || result.index == *read);
+        assert_batch(options, &result);
+    }
+}
+
+static void two_pipelines_and_a_map_share_a_pool(void **state)
+{
+    uint64_t *numbers = make_numbers(20000);
+
+    (void)state;
+    for (unsigned workers = 1; workers <= 3; workers++) {
+        forkfold_pool *pool = open_pool(workers);
+        struct rule rules[2][FORKFOLD_STAGES_MAX];
+        forkfold_pipeline_options options[2] = {rule_options(rules[0], "sots", numbers, 20000),
+                                                rule_options(rules[1], "tt", numbers, 15000)};
+        forkfold_call_options map = mix_options(numbers, 20000);
+        forkfold_pipeline *pipelines[2];
+        uint64_t read[2] = {0, 0};
+        forkfold_call *call = NULL;
+
+        options[0].batch_items = 100;
+        options[1].batch_items = 60;
+        options[1].unordered = 1;
+        options[1].stages[1].replicas = 1;
+        pipelines[0] = open_pipeline(pool, &options[0]);
+        assert_works(pool, forkfold_map_async(pool, &map, &call));
+        pipelines[1] = open_pipeline(pool, &options[1]);
+        while (read[0] < batches_of(&options[0]) || read[1] < batches_of(&options[1])) {
+            read_some(pipelines[0], &options[0], &read[0], 3);
+            read_some(pipelines[1], &options[1], &read[1], 5);
+        }
+        assert_works(pool, forkfold_call_wait(call, UINT64_MAX));
+        assert_mixed(call, numbers, 20000);
+        forkfold_pipeline_close(pipelines[workers % 2]);
+        assert_pool_is_well(pool);
+        forkfold_pipeline_close(pipelines[1 - workers % 2]);
+        forkfold_call_close(call);
+        assert_nothing_is_held(pool);
+        forkfold_pool_close(pool);
+    }
+    free(numbers);
+}
+
+/* ---- Children ------------------------------------------------------------ */
+
+static int use_in_child(forkfold_pool *pool, forkfold_pipeline *pipeline,
+                        const forkfold_pipeline_options *options)
+{
+    forkfold_pipeline *other = NULL;
+    forkfold_result result;
+
+    if (forkfold_pipeline_next(pipeline, &result) != FORKFOLD_E_FORKED ||
+        forkfold_pipeline_open(pool, options, &other) != FORKFOLD_E_FORKED || other != NULL ||
+        forkfold_pipeline_failure_count(pipeline, 0) != 0)
+        return 1;
+    forkfold_pipeline_close(pipeline);
+    forkfold_pool_close(pool);
+    return 0;
+}
+
+static void child_can_only_close_its_copy(void **state)
+{
+    uint64_t *numbers = make_numbers(1000);
+    forkfold_pool *pool = open_pool(2);
+    struct rule rules[FORKFOLD_STAGES_MAX];
+    forkfold_pipeline_options options = rule_options(rules, "st", numbers, 1000);
+    forkfold_pipeline *pipeline;
+    uint64_t read = 0;
+    int status;
+
+    (void)state;
+    options.batch_items = 10;
+    pipeline = open_pipeline(pool, &options);
+    read_some(pipeline, &options, &read, 5);
+    pid_t child = fork();
+
+    if (child == 0)
+        _exit(use_in_child(pool, pipeline, &options));
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_int_equal(status, 0);
+    read_some(pipeline, &options, &read, 1000);
+    forkfold_pipeline_close(pipeline);
+    forkfold_pool_close(pool);
+    free(numbers);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        WITH_PAGES(batch_that_fails_goes_no_further_and_the_others_do),
+        WITH_PAGES(failure_says_which_batch_and_why),
+        WITH_PAGES(closing_at_any_point_leaves_nothing_behind),
+        WITH_PAGES(closing_ends_workers_that_are_in_a_stage),
+        WITH_PAGES(two_pipelines_and_a_map_share_a_pool),
+        WITH_PAGES(child_can_only_close_its_copy),
+    };
+
+    return cmocka_run_group_tests(tests, make_pages, NULL);
+}
