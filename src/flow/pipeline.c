@@ -49,7 +49,7 @@ struct forkfold_pipeline {
     bool has_current; /* `current` was read by the host, and is its until it reads the next */
     uint64_t current;
     bool is_over;
-    int code; /* what it has ended with */
+    struct ff_error error; /* what it has ended with; code 0: nothing, or all is done */
 };
 
 /* ---- Slots --------------------------------------------------------------- */
@@ -281,16 +281,31 @@ static int feed(forkfold_pipeline *pipeline)
     return admit(pipeline, pipeline->stages);
 }
 
+/* 0, or the code that a stage was ended with, with the pool's error. */
+static int outcome(const forkfold_pipeline *pipeline, unsigned stage)
+{
+    struct forkfold_call *call = pipeline->stages[stage].call;
+
+    if (call->status == FF_CALL_ENDED && call->code == FORKFOLD_E_STOPPED)
+        return ff_error_set(&pipeline->pool->error, call->code, "batch %llu failed in stage %u: %s",
+                            (unsigned long long)call->failures[0].index, stage,
+                            call->failures[0].detail);
+    return ff_items_outcome(call);
+}
+
 /* 0 or a code with the pool's error. */
 static int move(forkfold_pipeline *pipeline)
 {
     unsigned count = pipeline->options.stage_count;
     int code = 0;
 
-    for (unsigned i = 0; i < count && code == 0; i++)
-        code = ff_items_outcome(pipeline->stages[i].call);
-    for (unsigned i = 0; i < count && code == 0; i++)
+    for (unsigned i = 0; i < count; i++)
         collect(pipeline, &pipeline->stages[i]);
+    /* What has been collected may have to end its stage. */
+    if (pipeline->options.stop_on_failure != 0)
+        ff_items_look(pipeline->pool);
+    for (unsigned i = 0; i < count && code == 0; i++)
+        code = outcome(pipeline, i);
     for (unsigned i = 1; i < count && code == 0; i++)
         code = admit(pipeline, &pipeline->stages[i]);
     return code == 0 ? feed(pipeline) : code;
@@ -328,9 +343,9 @@ static bool has_news(void *what)
     forkfold_pipeline *pipeline = what;
     uint64_t batch;
 
-    if (pipeline->code == 0)
-        pipeline->code = move(pipeline);
-    return pipeline->code < 0 || find_out(pipeline, &batch) || is_done(pipeline);
+    if (pipeline->error.code == 0 && move(pipeline) < 0)
+        pipeline->error = pipeline->pool->error;
+    return pipeline->error.code < 0 || find_out(pipeline, &batch) || is_done(pipeline);
 }
 
 /* The host has finished with what it read last. */
@@ -349,10 +364,10 @@ static void finish(forkfold_pipeline *pipeline)
 
         if (call == NULL || call->status != FF_CALL_RUNNING)
             continue;
-        if (pipeline->code == 0)
+        if (pipeline->error.code == 0)
             ff_items_settle_call(call, FF_CALL_FINISHED);
         else
-            ff_items_end_call(call, pipeline->code, "the pipeline has ended");
+            ff_items_end_call(call, pipeline->error.code, "the pipeline has ended");
     }
     pipeline->is_over = true;
 }
@@ -366,18 +381,22 @@ static void fill_result(forkfold_pipeline *pipeline, uint64_t batch, forkfold_re
         ff_items_fill_result(last_stage(pipeline)->call, batch, result);
 }
 
+/* 0 or the code that the pipeline has ended with, with the pool's error. */
+static int tell_end(const forkfold_pipeline *pipeline)
+{
+    pipeline->pool->error = pipeline->error;
+    return pipeline->error.code;
+}
+
 static int read_next(forkfold_pipeline *pipeline, forkfold_result *result)
 {
     release_current(pipeline);
     ff_items_look(pipeline->pool);
     while (!has_news(pipeline))
         ff_items_sleep(pipeline->pool, has_news, pipeline, UINT64_MAX);
-    if (pipeline->code < 0 || !find_out(pipeline, &pipeline->current)) {
-        struct ff_error why = pipeline->pool->error;
-
+    if (pipeline->error.code < 0 || !find_out(pipeline, &pipeline->current)) {
         finish(pipeline);
-        pipeline->pool->error = why;
-        return pipeline->code;
+        return tell_end(pipeline);
     }
     fill_result(pipeline, pipeline->current, result);
     pipeline->has_current = true;
@@ -394,9 +413,7 @@ int forkfold_pipeline_next(forkfold_pipeline *pipeline, forkfold_result *result)
         return ff_error_set(&pipeline->pool->error, FORKFOLD_E_INVALID,
                             "a result needs a place to go");
     if (pipeline->is_over)
-        return pipeline->code == 0 ? 0
-                                   : ff_error_set(&pipeline->pool->error, pipeline->code,
-                                                  "the pipeline has ended before");
+        return tell_end(pipeline);
     return read_next(pipeline, result);
 }
 

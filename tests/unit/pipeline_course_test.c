@@ -100,6 +100,86 @@ static void failure_says_which_batch_and_why(void **state)
     free(numbers);
 }
 
+/* ---- Ends ---------------------------------------------------------------- */
+
+/* Reads on to the error, which stays what it is.  How many batches came before. */
+static uint64_t read_to_error(forkfold_pool *pool, forkfold_pipeline *pipeline, int expected,
+                              const char *sentence)
+{
+    forkfold_result result;
+    uint64_t read = 0;
+    int code;
+
+    while ((code = forkfold_pipeline_next(pipeline, &result)) == 1) {
+        assert_false(result.failed);
+        read++;
+    }
+    for (unsigned i = 0; i < 3; i++) {
+        assert_int_equal(code, expected);
+        assert_string_equal(forkfold_pool_message(pool), sentence);
+        code = forkfold_pipeline_next(pipeline, &result);
+    }
+    return read;
+}
+
+static void first_failure_ends_the_pipeline_that_wants_it(void **state)
+{
+    uint64_t *numbers = make_numbers(10 * BATCHES);
+    forkfold_pool *pool = open_pool(2);
+
+    (void)state;
+    for (unsigned bad_stage = 0; bad_stage < 3; bad_stage++)
+        for (uint64_t batch = 0; batch < BATCHES; batch += 11) {
+            struct rule rules[FORKFOLD_STAGES_MAX];
+            forkfold_pipeline_options options = rule_options(rules, "sss", numbers, 10 * BATCHES);
+            forkfold_pipeline *pipeline;
+            char sentence[80];
+
+            reset_pages(NULL);
+            plan(FAIL, batch, 1);
+            rules[bad_stage].suffers = true;
+            options.batch_items = 10;
+            options.depth = 1 + batch % 5;
+            options.stop_on_failure = 1;
+            snprintf(sentence, sizeof(sentence), "batch %u failed in stage %u: item %u is bad",
+                     (unsigned)batch, bad_stage, (unsigned)batch);
+            pipeline = open_pipeline(pool, &options);
+            assert_in_range(read_to_error(pool, pipeline, FORKFOLD_E_STOPPED, sentence), 0, batch);
+            assert_int_equal(forkfold_pipeline_failure_count(pipeline, bad_stage), 1);
+            forkfold_pipeline_close(pipeline);
+            assert_nothing_is_held(pool);
+        }
+    assert_pool_is_well(pool);
+    forkfold_pool_close(pool);
+    free(numbers);
+}
+
+static void deadline_ends_the_pipeline_whatever_its_workers_do(void **state)
+{
+    uint64_t *numbers = make_numbers(100);
+    forkfold_pool *pool = open_pool(2);
+
+    (void)state;
+    for (unsigned stage = 0; stage < 3; stage++) {
+        struct rule rules[FORKFOLD_STAGES_MAX];
+        forkfold_pipeline_options options = rule_options(rules, "sss", numbers, 100);
+        forkfold_pipeline *pipeline;
+
+        options.stages[stage] = (forkfold_stage){.function = wait_at_gate};
+        options.batch_items = 10;
+        options.deadline_ns = 20 * FF_NS_PER_MS;
+        pipeline = open_pipeline(pool, &options);
+        assert_int_equal(read_to_error(pool, pipeline, FORKFOLD_E_DEADLINE,
+                                       "the deadline passed before all items were done"),
+                         0);
+        forkfold_pipeline_close(pipeline);
+        assert_nothing_is_held(pool);
+    }
+    assert_pool_is_well(pool);
+    forkfold_pool_close(pool);
+    free(numbers);
+}
+
 /* ---- Closing ------------------------------------------------------------- */
 
 static void closing_at_any_point_leaves_nothing_behind(void **state)
@@ -255,6 +335,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         WITH_PAGES(batch_that_fails_goes_no_further_and_the_others_do),
         WITH_PAGES(failure_says_which_batch_and_why),
+        WITH_PAGES(first_failure_ends_the_pipeline_that_wants_it),
+        WITH_PAGES(deadline_ends_the_pipeline_whatever_its_workers_do),
         WITH_PAGES(closing_at_any_point_leaves_nothing_behind),
         WITH_PAGES(closing_ends_workers_that_are_in_a_stage),
         WITH_PAGES(two_pipelines_and_a_map_share_a_pool),
