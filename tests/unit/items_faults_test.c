@@ -7,7 +7,6 @@
 #include "pool/call.h"
 #include "pool/worker.h"
 #include "random_keys.h"
-#include "worker_killer.h"
 
 /* ---- Bad items ----------------------------------------------------------- */
 

@@ -5,7 +5,7 @@
 #include "platform/kill_point.h"
 #include "pool/call.h"
 #include "random_keys.h"
-#include "worker_killer.h"
+#include "kills.h"
 
 /* ---- Deaths between the steps -------------------------------------------- */
 
