@@ -1,30 +1,19 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Products of matrices.  A large one is cut into blocks of the product, one item each: a worker
- * multiplies some rows of the left matrix by some columns of the right one, and writes the block
- * where it belongs.
+ * Products of matrices: what is asked for, who multiplies, and copies of what cannot be used where it
+ * lies.
  */
 #include <forkfold/matrices.h>
 
 #include <limits.h>
 #include <stdlib.h>
 
-#include <forkfold/call.h>
-
+#include "jobs/matrix_blocks.h"
 #include "jobs/matrix_view.h"
 #include "pool/call.h"
 #include "pool/shared_array.h"
 
-enum {
-    PROBLEM_BYTES = 400,
-    /* Narrower ones take more time to be made ready than to be multiplied. */
-    BLOCK_LEAST = 64,
-    /* What the inner loops of OpenBLAS take at once divides it. */
-    BLOCK_STEP = 16,
-    /* Of blocks with so many elements a worker may get more than one, so that all end together. */
-    BLOCK_WANTED = 768 * 768,
-    BLOCKS_PER_WORKER = 4
-};
+enum { PROBLEM_BYTES = 400 };
 
 /*
  * Multiplications from which two workers beat one call: a call of the pool takes some 40 us, in
@@ -225,112 +214,6 @@ static void free_side(struct side *side)
     free(side->own);
 }
 
-/* ---- Blocks -------------------------------------------------------------- */
-
-/* The context of the call.  Item i is the block in row i / blocks_across of blocks. */
-struct blocks {
-    struct ff_blas_call whole;
-    uint64_t rows; /* of a block, but for the last ones */
-    uint64_t columns;
-    uint64_t blocks_down;
-    uint64_t blocks_across;
-};
-
-static const void *element(const struct ff_blas_operand *operand, enum forkfold_type type,
-                           uint64_t row, uint64_t column)
-{
-    uint64_t stride = (uint64_t)operand->stride;
-    uint64_t place = operand->is_transposed ? column * stride + row : row * stride + column;
-
-    return (const char *)operand->data + place * forkfold_type_bytes(type);
-}
-
-static int part(uint64_t number, uint64_t length, int all)
-{
-    uint64_t left = (uint64_t)all - number * length;
-
-    return (int)(left < length ? left : length);
-}
-
-static int multiply_block(const forkfold_item *item)
-{
-    const struct blocks *blocks = item->context;
-    struct ff_blas_call call = blocks->whole;
-    uint64_t down = item->index / blocks->blocks_across;
-    uint64_t across = item->index % blocks->blocks_across;
-    struct ff_blas_operand product = {.data = call.product, .stride = call.product_stride};
-    char problem[PROBLEM_BYTES];
-
-    if (ff_blas_load(problem, sizeof(problem)) < 0)
-        return forkfold_item_fail(item, "%s", problem);
-    call.left.data = element(&call.left, call.type, down * blocks->rows, 0);
-    call.right.data = element(&call.right, call.type, 0, across * blocks->columns);
-    call.product =
-        (void *)element(&product, call.type, down * blocks->rows, across * blocks->columns);
-    call.rows = part(down, blocks->rows, call.rows);
-    call.columns = part(across, blocks->columns, call.columns);
-    ff_blas_multiply(&call);
-    return 0;
-}
-
-/* Cuts a length into parts, not many more than wanted; says how long they are, and how many. */
-static uint64_t cut(uint64_t length, uint64_t wanted, uint64_t *parts)
-{
-    uint64_t each = (length + wanted - 1) / wanted;
-
-    each = (each + BLOCK_STEP - 1) / BLOCK_STEP * BLOCK_STEP;
-    if (each < BLOCK_LEAST)
-        each = BLOCK_LEAST;
-    *parts = (length + each - 1) / each;
-    return each;
-}
-
-/*
- * The longer side is cut first, and the other one only if that does not give enough blocks.  For each
- * block its part of both factors is made ready anew, so they are few and large.
- */
-static void cut_blocks(struct blocks *blocks, unsigned workers)
-{
-    uint64_t rows = (uint64_t)blocks->whole.rows;
-    uint64_t columns = (uint64_t)blocks->whole.columns;
-    uint64_t each = rows * columns / BLOCK_WANTED / workers;
-    uint64_t wanted = workers * (each < 1                   ? 1
-                                 : each > BLOCKS_PER_WORKER ? BLOCKS_PER_WORKER
-                                                            : each);
-
-    if (rows >= columns) {
-        blocks->rows = cut(rows, wanted, &blocks->blocks_down);
-        wanted = (wanted - 1) / blocks->blocks_down + 1;
-        blocks->columns = cut(columns, wanted, &blocks->blocks_across);
-    } else {
-        blocks->columns = cut(columns, wanted, &blocks->blocks_across);
-        wanted = (wanted - 1) / blocks->blocks_across + 1;
-        blocks->rows = cut(rows, wanted, &blocks->blocks_down);
-    }
-}
-
-static int multiply_in_workers(const struct work *work, const struct ff_blas_call *whole)
-{
-    struct blocks blocks = {.whole = *whole};
-    struct ff_matrix_extent extent = extent_of(&work->product.used);
-    forkfold_shared output = ff_shared_pages(work->pool, extent.first, extent.bytes);
-    forkfold_call *call = NULL;
-    int code;
-
-    cut_blocks(&blocks, forkfold_pool_workers(work->pool));
-    code = forkfold_map(work->pool,
-                        &(forkfold_call_options){.function = multiply_block,
-                                                 .count = blocks.blocks_down * blocks.blocks_across,
-                                                 .chunk = 1,
-                                                 .context = &blocks,
-                                                 .context_bytes = sizeof(blocks),
-                                                 .outputs = {&output},
-                                                 .stop_on_failure = 1},
-                        &call);
-    forkfold_call_close(call);
-    return code;
-}
-
 /* ---- The product --------------------------------------------------------- */
 
 static int multiply(struct work *work)
@@ -354,7 +237,7 @@ static int multiply(struct work *work)
                                 .product_stride = work->product.operand.stride};
 
     if (work->in_workers)
-        code = multiply_in_workers(work, &call);
+        code = ff_matrix_multiply_blocks(work->pool, &call);
     else
         ff_blas_multiply(&call);
     if (code == 0 && is_copy(&work->product))

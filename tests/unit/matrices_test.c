@@ -16,7 +16,7 @@
 
 #include "random_numbers.h"
 
-enum { WORKERS = 3 };
+enum { WORKERS = 4 };
 
 /* From here on the workers multiply: a little above what the library thinks worth it. */
 enum { LARGE = 330 };
@@ -259,9 +259,10 @@ static void small_products_are_exact_in_all_layouts(void **state)
     forkfold_pool_close(pool);
 }
 
-/* Square, tall, wide, and deep: cut into rows, into columns, and into both. */
+/* Cut into rows, into columns, into both, into sums (twice), and into rows and sums. */
 static const struct shape large_shapes[] = {
-    {LARGE, LARGE, LARGE}, {3001, 131, 100}, {100, 131, 3001}, {65, 9000, 65}, {150, 1600, 151},
+    {LARGE, LARGE, LARGE}, {3001, 131, 100}, {100, 131, 3001}, {150, 1600, 151},
+    {50, 12345, 45},       {17, 100003, 17}, {129, 9001, 40},
 };
 
 enum { LARGE_SHAPES = sizeof(large_shapes) / sizeof(large_shapes[0]) };
