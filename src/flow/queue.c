@@ -384,7 +384,7 @@ static int check_put(const struct caller *caller, const forkfold_queue *queue, c
 static int write_batch(const struct caller *caller, const forkfold_queue *queue, const void *items,
                        uint64_t count, uint64_t timeout_ns, uint64_t *position)
 {
-    struct ff_ring_batch cell;
+    struct ff_ring_batch cell = {0};
     int code = check_put(caller, queue, items, count);
 
     if (code == 0)

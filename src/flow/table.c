@@ -142,6 +142,7 @@ static uint64_t next_slot_count(uint64_t slot_count)
 
 static const char *bytes_of(const struct ff_key *key)
 {
+    /* NOLINTNEXTLINE(performance-no-int-to-ptr): the word of a far key is its address */
     return key->key_bytes <= FF_KEY_INLINE ? (const char *)key : (const char *)(uintptr_t)key->low;
 }
 
@@ -240,6 +241,7 @@ static void rehash(const struct ff_slot *from, size_t count, struct ff_table *to
             listed[used] = &from[i];
             used += from[i].tally - least <= most - least;
         }
+        /* NOLINTNEXTLINE(clang-analyzer-core.NullDereference): the first `used` of them are set */
         for (size_t k = 0; k < used; k++)
             *find_empty(to->slots, to->slot_count, ff_slot_hash(listed[k])) = *listed[k];
     }

@@ -214,7 +214,7 @@ int ff_table_reserve(struct ff_table *table, size_t key_count);
  * long, the keys too many, or the total would pass 64 bits), or what the budget's relieve() says;
  * on failure the table is as it was.
  */
-int ff_table_add(struct ff_table *table, const void *key, size_t key_bytes, uint64_t amount);
+int ff_table_add(struct ff_table *table, const void *bytes, size_t key_bytes, uint64_t amount);
 
 /* Where searches in a table begin, until it grows: for loops. */
 struct ff_homes {
@@ -245,6 +245,6 @@ int ff_table_add_far(struct ff_table *table, const struct ff_key *keys, size_t c
 int ff_table_merge(struct ff_table *into, const struct ff_table *from);
 
 /* The sum of a key, 0 if it is not there. */
-uint64_t ff_table_get(const struct ff_table *table, const void *key, size_t key_bytes);
+uint64_t ff_table_get(const struct ff_table *table, const void *bytes, size_t key_bytes);
 
 #endif

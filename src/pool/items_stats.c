@@ -30,7 +30,7 @@ static double percent(double share)
 /* What the host has asked to see; nothing else of the library writes anywhere. */
 static void print(const struct forkfold_call *call)
 {
-    forkfold_call_statistics stats;
+    forkfold_call_statistics stats = {0};
 
     if (forkfold_call_stats(call, &stats) < 0)
         return;
@@ -43,7 +43,7 @@ static void print(const struct forkfold_call *call)
             (unsigned long long)stats.all.result_bytes, (unsigned long long)stats.retries,
             (unsigned long long)stats.deaths);
     for (unsigned i = 0; i < stats.workers; i++) {
-        forkfold_worker_stats worker;
+        forkfold_worker_stats worker = {0};
 
         if (forkfold_call_worker_stats(call, i, &worker) < 0)
             return;
@@ -123,7 +123,7 @@ int forkfold_call_worker_stats(const forkfold_call *call, unsigned worker,
 static void add_up(const struct forkfold_call *call, forkfold_worker_stats *all)
 {
     for (unsigned i = 0; i < call->pool->layout.workers; i++) {
-        forkfold_worker_stats one;
+        forkfold_worker_stats one = {0};
 
         read_worker(call, i, &one);
         all->busy_ns += one.busy_ns;

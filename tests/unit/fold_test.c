@@ -379,8 +379,9 @@ static size_t count_range(struct ff_partial *const *partials, size_t partial_cou
 
 static void keys_with_equal_hashes_stay_apart(void **state)
 {
-    const struct chosen_key keys[] = {choose_key(9, 1),  choose_key(9, 2),    choose_twin(false),
-                                      choose_twin(true), choose_last_byte(127), choose_last_byte(128)};
+    const struct chosen_key keys[] = {choose_key(9, 1),      choose_key(9, 2),
+                                      choose_twin(false),    choose_twin(true),
+                                      choose_last_byte(127), choose_last_byte(128)};
     struct random_keys set = {.keys = calloc(6, sizeof(*set.keys)), .count = 6};
     struct input input = {0};
 

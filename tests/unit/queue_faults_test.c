@@ -2,10 +2,10 @@
 /* Queues whose producers, consumers, supervisor or driver die. */
 #include "queue_script.h"
 
+#include "kills.h"
 #include "platform/kill_point.h"
 #include "pool/call.h"
 #include "random_keys.h"
-#include "kills.h"
 
 /* ---- Deaths between the steps -------------------------------------------- */
 
