@@ -133,74 +133,6 @@ static void keep_whole_tokens(struct chunk *chunk)
 }
 
 /*
- * The bytes, as bits from the lowest on, of the well-formed character of two bytes or more that
- * begins there, if it is a letter that is its own lower case; else 0.  Without branches: in many
- * texts both lengths occur, and nobody can foresee which comes next.
- */
-static inline uint64_t kept_bits(const unsigned char *bytes)
-{
-    uint64_t is_long = bytes[0] >= 0xE0;
-    uint32_t two = (bytes[0] & 0x1FU) << 6 | (bytes[1] & 0x3FU);
-    /* Behind a character of two bytes there is white space at least. */
-    uint32_t three = (two << 6 | (bytes[2] & 0x3FU)) & 0xFFFFU;
-    uint32_t code_point = two ^ ((two ^ three) & (uint32_t)-is_long);
-    uint64_t kept = ff_unicode_kept[code_point / 64] >> code_point % 64 & (bytes[0] < 0xF0);
-
-    return -(kept & 1) & (3 | is_long << 2);
-}
-
-/* What the characters that begin in a block of bytes come to. */
-struct letters {
-    uint64_t kept;     /* bytes of letters that are kept */
-    uint64_t behind;   /* such bytes of the next block */
-    uint64_t changing; /* first bytes of what may be other letters */
-};
-
-/* All characters that are not kept count as changing. */
-static struct letters find_letters_one_by_one(const unsigned char *bytes, uint64_t leads)
-{
-    struct letters letters = {.changing = leads};
-
-    for (; leads != 0; leads &= leads - 1) {
-        unsigned at = (unsigned)__builtin_ctzll(leads);
-        uint64_t bits = kept_bits(bytes + at);
-
-        letters.kept |= bits << at;
-        letters.behind |= bits >> 1 >> (63 - at);
-    }
-    letters.changing &= ~letters.kept;
-    return letters;
-}
-
-#if FF_HAS_LETTER_VECTORS
-
-static inline struct letters find_letters(const unsigned char *bytes, uint64_t leads,
-                                          size_t readable)
-{
-    struct ff_letter_masks found;
-    uint64_t kept;
-
-    if (readable < FF_LETTER_VECTOR_BYTES)
-        return find_letters_one_by_one(bytes, leads);
-    found = ff_letters_in(bytes, leads);
-    kept = found.kept_2 | found.kept_3;
-    return (struct letters){.kept = kept | kept << 1 | found.kept_3 << 2,
-                            .behind = kept >> 63 | found.kept_3 >> 62,
-                            .changing = found.changing};
-}
-
-#else
-
-static inline struct letters find_letters(const unsigned char *bytes, uint64_t leads,
-                                          size_t readable)
-{
-    (void)readable;
-    return find_letters_one_by_one(bytes, leads);
-}
-
-#endif
-
-/*
  * Lets letters beyond ASCII be letters, if the letters rule keeps them as they are: most words of
  * most scripts are then runs of letters like any other.  Well-formed chunks only.
  */
@@ -212,7 +144,7 @@ static void mark_kept_letters(struct chunk *chunk)
         struct ff_byte_masks *masks = &chunk->masks[block];
         size_t at = block * FF_MASK_BYTES;
         uint64_t leads = masks->lead & ~masks->space;
-        struct letters letters = find_letters(chunk->bytes + at, leads, chunk->readable - at);
+        struct ff_letters letters = ff_find_letters(chunk->bytes + at, leads, chunk->readable - at);
 
         letters.kept |= behind;
         behind = letters.behind;
