@@ -78,7 +78,7 @@ void ff_table_clear(struct ff_table *table)
 #define LOW_BYTES(count) ((count) >= 8 ? ~UINT64_C(0) : (UINT64_C(1) << 8 * ((count) % 8)) - 1)
 #define MASK(count)                                                                                \
     {                                                                                              \
-        LOW_BYTES(count), (count) > 8 ? LOW_BYTES((count)-8) : 0                                   \
+        LOW_BYTES(count), (count) > 8 ? LOW_BYTES((count) % 8) : 0                                 \
     }
 
 static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__,
@@ -142,8 +142,12 @@ static uint64_t next_slot_count(uint64_t slot_count)
 
 static const char *bytes_of(const struct ff_key *key)
 {
-    /* NOLINTNEXTLINE(performance-no-int-to-ptr): the word of a far key is its address */
-    return key->key_bytes <= FF_KEY_INLINE ? (const char *)key : (const char *)(uintptr_t)key->low;
+    const char *address;
+
+    if (key->key_bytes <= FF_KEY_INLINE)
+        return (const char *)key;
+    memcpy(&address, &key->low, sizeof(address));
+    return address;
 }
 
 /* Whether a near key lies in the slot. */
@@ -241,8 +245,9 @@ static void rehash(const struct ff_slot *from, size_t count, struct ff_table *to
             listed[used] = &from[i];
             used += from[i].tally - least <= most - least;
         }
-        /* NOLINTNEXTLINE(clang-analyzer-core.NullDereference): the first `used` of them are set */
         for (size_t k = 0; k < used; k++)
+            /* As many have been listed. */
+            /* NOLINTNEXTLINE(clang-analyzer-core.NullDereference) */
             *find_empty(to->slots, to->slot_count, ff_slot_hash(listed[k])) = *listed[k];
     }
 }
