@@ -596,7 +596,6 @@ int forkfold_pipeline_open(forkfold_pool *pool, const forkfold_pipeline_options 
     return 0;
 }
 
-/* What workers were reading goes when they have stopped. */
 static void give_input(forkfold_pipeline *pipeline)
 {
     struct ff_arena *arena = &pipeline->pool->items.arrays;
@@ -606,18 +605,29 @@ static void give_input(forkfold_pipeline *pipeline)
     ff_arena_give(arena, pipeline->input, pipeline->depth * sizeof(*pipeline->input));
 }
 
+/* Returns when no worker is in any stage: until then it may read what the stage before has made. */
+static void stop(forkfold_pipeline *pipeline)
+{
+    unsigned count = pipeline->options.stage_count;
+
+    for (unsigned i = 0; i < count && pipeline->stages[i].call != NULL; i++)
+        forkfold_call_cancel(pipeline->stages[i].call);
+    for (unsigned i = 0; i < count && pipeline->stages[i].call != NULL; i++)
+        ff_items_drain_call(pipeline->stages[i].call);
+}
+
 void forkfold_pipeline_close(forkfold_pipeline *pipeline)
 {
     if (pipeline == NULL)
         return;
+    /* In a forked child there is nothing of it but the handle. */
+    if (ff_items_are_here(pipeline->pool)) {
+        stop(pipeline);
+        give_input(pipeline);
+    }
     for (unsigned i = 0; i < pipeline->options.stage_count; i++) {
         forkfold_call_close(pipeline->stages[i].call);
         free(pipeline->stages[i].phases);
-    }
-    /* In a forked child there is nothing of it but the handle. */
-    if (ff_items_are_here(pipeline->pool)) {
-        ff_items_drain(pipeline->pool);
-        give_input(pipeline);
     }
     free(pipeline->copies);
     free(pipeline);

@@ -342,7 +342,7 @@ static void advance(struct forkfold_call *call)
     atomic_thread_fence(memory_order_acquire);
 }
 
-/* Whether no worker is on any of its items, or will be. */
+/* Whether no worker is on any of its items, or will be, now that nothing more is posted. */
 static bool is_drained(struct forkfold_call *call)
 {
     const struct ff_item_owner *owner = call->owner;
@@ -358,6 +358,17 @@ static bool is_drained(struct forkfold_call *call)
             FF_ITEM_PENDING)
             return false;
     return true;
+}
+
+static bool is_idle(void *call)
+{
+    return ((struct forkfold_call *)call)->owner == NULL || is_drained(call);
+}
+
+void ff_items_drain_call(struct forkfold_call *call)
+{
+    while (!is_idle(call))
+        ff_items_sleep(call->pool, is_idle, call, UINT64_MAX);
 }
 
 static void look_at_map(struct forkfold_call *call)
@@ -396,7 +407,7 @@ static void free_closed(forkfold_pool *pool)
 
     for (struct forkfold_call *call = pool->items.calls; call != NULL; call = next) {
         next = call->next;
-        if (call->is_closed && call->holds == 0 && (call->owner == NULL || is_drained(call)))
+        if (call->is_closed && call->holds == 0 && is_idle(call))
             free_call(call);
     }
 }

@@ -223,6 +223,9 @@ bool ff_items_are_running(const forkfold_pool *pool);
 /* Returns when no worker is at anything of a call that the host has closed. */
 void ff_items_drain(forkfold_pool *pool);
 
+/* Returns when no worker is at anything of a call that has been ended; its memory stays. */
+void ff_items_drain_call(struct forkfold_call *call);
+
 /* Sets the alarm for the earliest deadline, for a host that waits by itself. */
 void ff_items_arm(const forkfold_pool *pool);
 

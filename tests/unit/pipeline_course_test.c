@@ -235,6 +235,129 @@ static void closing_ends_workers_that_are_in_a_stage(void **state)
     free(numbers);
 }
 
+/* A batch full of its maker's number. */
+enum { SIGNATURES = 4096, SIGNATURE_BYTES = SIGNATURES * 8 };
+
+static int sign(const forkfold_item *item)
+{
+    uint64_t *out = forkfold_item_reserve(item, SIGNATURE_BYTES);
+
+    for (unsigned i = 0; i < SIGNATURES; i++)
+        out[i] = (uint64_t)getpid();
+    return 0;
+}
+
+/*
+ * The first that gets a batch of another worker's reads it for ever, and tells when it changes.  It
+ * keeps the supervisor from ending that, and the next one ends the pipeline.
+ */
+static int read_for_ever(const forkfold_item *item)
+{
+    const volatile uint64_t *in = item->arguments[0];
+    uint64_t maker = in[0];
+
+    if (ff_snapshot32(&script->reached) > 0)
+        return forkfold_item_fail(item, "somebody reads");
+    if (maker == (uint64_t)getpid() || watch->inside++ > 0)
+        return 0;
+    kill(getppid(), SIGSTOP);
+    reach();
+    for (;;)
+        for (unsigned i = 0; i < SIGNATURES; i++)
+            if (in[i] != maker) {
+                watch->spoilt++;
+                return 0;
+            }
+}
+
+static int give_for_ever(void *user, const void **batch, size_t *bytes)
+{
+    (void)user;
+    *batch = NULL;
+    *bytes = 0;
+    return 1;
+}
+
+/* Lets it go on when the other worker has written more than all pieces of memory that it has. */
+static pid_t start_waker(pid_t supervisor, uint64_t runs)
+{
+    pid_t waker = fork();
+
+    if (waker != 0)
+        return waker;
+    while (script->runs < runs)
+        sched_yield();
+    kill(supervisor, SIGCONT);
+    _exit(0);
+}
+
+static void batch_stays_as_it_is_while_a_stage_may_read_it(void **state)
+{
+    enum { RESULTS = 400 };
+    uint64_t *sizes = make_numbers(RESULTS);
+    forkfold_pool *pool = open_pool(2);
+    pid_t supervisor = supervisor_of_only_pool();
+    forkfold_pipeline_options options = {
+        .stages = {{.function = sign}, {.function = read_for_ever}},
+        .stage_count = 2,
+        .source = give_for_ever,
+        .unordered = 1,
+        .stop_on_failure = 1};
+    forkfold_call_options others = {.function = write_bytes,
+                                    .count = RESULTS,
+                                    .arrays = {{.data = sizes, .item_bytes = 8}},
+                                    .array_count = 1,
+                                    .results_vary = 1};
+    forkfold_pipeline *pipeline = open_pipeline(pool, &options);
+    forkfold_call *imap = NULL;
+    forkfold_result result;
+    pid_t waker;
+
+    (void)state;
+    for (unsigned i = 0; i < RESULTS; i++)
+        sizes[i] = SIGNATURE_BYTES;
+    while (forkfold_pipeline_next(pipeline, &result) == 1)
+        ;
+    assert_int_equal(script->reached, 1);
+    assert_works(pool, forkfold_imap(pool, &others, &imap));
+    waker = start_waker(supervisor, RESULTS);
+    forkfold_pipeline_close(pipeline);
+    assert_int_equal(watch->spoilt, 0);
+    forkfold_call_close(imap);
+    assert_int_equal(waitpid(waker, NULL, 0), waker);
+    assert_pool_is_well(pool);
+    forkfold_pool_close(pool);
+    free(sizes);
+}
+
+/* ---- In callbacks -------------------------------------------------------- */
+
+static void close_both(forkfold_call *call, void *pipeline)
+{
+    forkfold_call_close(call);
+    forkfold_pipeline_close(pipeline);
+}
+
+/* The call that is waited for stays until the wait has ended: nobody may wait for that meanwhile. */
+static void pipeline_is_closed_in_the_callback_of_a_call(void **state)
+{
+    uint64_t *numbers = make_numbers(1000);
+    forkfold_pool *pool = open_pool(2);
+    struct rule rules[FORKFOLD_STAGES_MAX];
+    forkfold_pipeline_options options = rule_options(rules, "ss", numbers, 1000);
+    forkfold_call_options once = {.function = run_only, .count = 1, .on_done = close_both};
+    forkfold_call *call = NULL;
+
+    (void)state;
+    options.batch_items = 10;
+    once.user = open_pipeline(pool, &options);
+    assert_works(pool, forkfold_map(pool, &once, &call));
+    assert_null(call);
+    assert_nothing_is_held(pool);
+    forkfold_pool_close(pool);
+    free(numbers);
+}
+
 /* ---- Several at once ----------------------------------------------------- */
 
 static void read_some(forkfold_pipeline *pipeline, const forkfold_pipeline_options *options,
@@ -339,6 +462,8 @@ int main(void)
         WITH_PAGES(deadline_ends_the_pipeline_whatever_its_workers_do),
         WITH_PAGES(closing_at_any_point_leaves_nothing_behind),
         WITH_PAGES(closing_ends_workers_that_are_in_a_stage),
+        WITH_PAGES(batch_stays_as_it_is_while_a_stage_may_read_it),
+        WITH_PAGES(pipeline_is_closed_in_the_callback_of_a_call),
         WITH_PAGES(two_pipelines_and_a_map_share_a_pool),
         WITH_PAGES(child_can_only_close_its_copy),
     };
