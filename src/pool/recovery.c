@@ -506,8 +506,11 @@ void ff_recover(struct supervisor *s, unsigned slot, struct ff_exit end, bool fo
      * logged nonsense.  The audit runs once, when nobody has anything to do.
      */
     s->audit_due = true;
-    if (ff_call_of(s)->job->is_done != NULL && s->stop_code == 0)
+    if (ff_call_of(s)->job->is_done != NULL && s->stop_code == 0) {
         ff_look_for_lost(s, false);
+        /* It may have published a result and not told the driver any more. */
+        ff_doorbell_ring(s->layout->driver_bell);
+    }
     if (s->stop_code != 0 || ff_peer_get(&segment->call) != s->sequence)
         return;
     FF_KILL_POINT("supervisor.recover.begin");

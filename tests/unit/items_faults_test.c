@@ -418,6 +418,30 @@ static void death_at_any_step_changes_no_result(void **state)
     free(numbers);
 }
 
+/* Of the last item, whose worker dies when it has published the result, and not yet told anybody. */
+static void result_that_nobody_was_told_of_is_found(void **state)
+{
+    uint64_t *numbers = make_numbers(3);
+    forkfold_call_options options = mix_options(numbers, 3);
+
+    (void)state;
+    options.chunk = 1;
+    for (unsigned at = 1; at <= 3; at++) {
+        forkfold_pool *pool = open_pool_that_dies("worker.items.published", "kill", at,
+                                                  &(forkfold_pool_options){.workers = 1});
+        forkfold_call *call = NULL;
+
+        assert_works(pool, forkfold_map(pool, &options, &call));
+        assert_mixed(call, numbers, 3);
+        forkfold_call_close(call);
+        assert_works(pool, forkfold_imap(pool, &options, &call));
+        assert_imap_mixed(call, numbers, 3, true);
+        forkfold_call_close(call);
+        forkfold_pool_close(pool);
+    }
+    free(numbers);
+}
+
 /* The worker dies when it has said why the item failed, and not yet that it did. */
 static void failure_that_is_told_twice_is_one_failure(void **state)
 {
@@ -457,6 +481,7 @@ int main(void)
         WITH_SCRIPT(random_kills_lose_nothing_and_double_nothing),
 #ifdef FF_KILL_POINTS
         WITH_SCRIPT(death_at_any_step_changes_no_result),
+        WITH_SCRIPT(result_that_nobody_was_told_of_is_found),
         WITH_SCRIPT(failure_that_is_told_twice_is_one_failure),
 #endif
     };
