@@ -60,7 +60,7 @@ typedef struct forkfold_pipeline_options {
     forkfold_source *source;
     void *user;
 
-    unsigned depth; /* batches between two stages, at most; 0 = 4 for each worker, at least 8 */
+    unsigned depth; /* batches between two stages, at most; 0 = 8 for each worker, at least 16 */
     int unordered;  /* batches come out as they are done, not as they went in */
     int stop_on_failure;  /* the first failed batch ends the pipeline: FORKFOLD_E_STOPPED */
     uint64_t deadline_ns; /* for all of it, from its begin; 0 = none */

@@ -26,7 +26,7 @@
 #include "pool/items.h"
 #include "pool/shared_array.h"
 
-enum { BATCH_ITEMS = 250, DEPTH_PER_WORKER = 4, DEPTH_LEAST = 8, DEPTH_MOST = 1 << 20 };
+enum { BATCH_ITEMS = 250, DEPTH_PER_WORKER = 8, DEPTH_LEAST = 16, DEPTH_MOST = 1 << 20 };
 
 enum phase { WAITING, RUNNING, FINISHED, FAILED, PASSED };
 
