@@ -151,12 +151,14 @@ static int end_engine_call(forkfold_pool *pool)
     return code < 0 ? code : 0;
 }
 
-/* Whether none is left that the host has closed. */
-static bool are_closed_gone(void *pool)
+static bool is_drained(struct forkfold_call *call);
+
+/* Whether nobody is at anything that the host has closed; a callback of it may still hold it. */
+static bool are_closed_drained(void *pool)
 {
-    for (const struct forkfold_call *call = ((forkfold_pool *)pool)->items.calls; call != NULL;
+    for (struct forkfold_call *call = ((forkfold_pool *)pool)->items.calls; call != NULL;
          call = call->next)
-        if (call->is_closed)
+        if (call->is_closed && call->owner != NULL && !is_drained(call))
             return false;
     return true;
 }
@@ -164,8 +166,9 @@ static bool are_closed_gone(void *pool)
 void ff_items_drain(forkfold_pool *pool)
 {
     ff_items_look(pool);
-    while (pool->items.is_open && !are_closed_gone(pool))
-        ff_items_sleep(pool, are_closed_gone, pool, UINT64_MAX);
+    while (pool->items.is_open && !are_closed_drained(pool))
+        ff_items_sleep(pool, are_closed_drained, pool, UINT64_MAX);
+    ff_items_look(pool);
 }
 
 int ff_items_yield(forkfold_pool *pool)
