@@ -2,6 +2,7 @@
 #include "memory/arena.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 #include "platform/map.h"
 
@@ -69,6 +70,28 @@ static void discard(void *block, size_t size)
     size_t before = -(uintptr_t)block % page;
 
     ff_map_discard((char *)block + before, (size - before) & ~(page - 1));
+}
+
+void *ff_arena_take_zeroed(struct ff_arena *arena, size_t bytes)
+{
+    size_t touched = arena->touched;
+    char *block = ff_arena_take(arena, bytes);
+    size_t before;
+
+    /* What nobody has had before is zero, and need not be touched for that. */
+    if (block == NULL || block >= arena->area.base + touched)
+        return block;
+    if (bytes < FF_ARENA_DISCARD_BYTES) {
+        memset(block, 0, bytes);
+        return block;
+    }
+    /* Of a large one the pages are given back, which clears them and touches nothing. */
+    before = -(uintptr_t)block % ff_page_bytes();
+    discard(block, bytes);
+    memset(block, 0, before);
+    memset(block + bytes - (bytes - before) % ff_page_bytes(), 0,
+           (bytes - before) % ff_page_bytes());
+    return block;
 }
 
 void ff_arena_give(struct ff_arena *arena, void *block, size_t bytes)

@@ -40,6 +40,9 @@ void ff_arena_close(struct ff_arena *arena); /* {0} is allowed */
 /* Memory of at least bytes, 64-byte aligned, not cleared; NULL when the area has no room. */
 void *ff_arena_take(struct ff_arena *arena, size_t bytes);
 
+/* The same, all zero. */
+void *ff_arena_take_zeroed(struct ff_arena *arena, size_t bytes);
+
 /* Gives back what was taken with the same number of bytes; NULL is allowed. */
 void ff_arena_give(struct ff_arena *arena, void *block, size_t bytes);
 

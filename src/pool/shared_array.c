@@ -2,7 +2,6 @@
 #include "pool/shared_array.h"
 
 #include <stdlib.h>
-#include <string.h>
 
 #include <forkfold/error.h>
 
@@ -48,15 +47,6 @@ static int check(forkfold_pool *pool, enum forkfold_type type, uint64_t count, u
     return 0;
 }
 
-/* Of a large one the pages are given back, which clears them and touches nothing. */
-static void clear(const struct ff_area *area)
-{
-    if (area->bytes >= FF_ARENA_DISCARD_BYTES)
-        ff_map_discard(area->base, area->bytes);
-    else
-        memset(area->base, 0, area->bytes);
-}
-
 int forkfold_shared_open(forkfold_pool *pool, enum forkfold_type type, uint64_t count,
                          forkfold_shared **result)
 {
@@ -64,16 +54,14 @@ int forkfold_shared_open(forkfold_pool *pool, enum forkfold_type type, uint64_t 
     uint64_t bytes = 0;
     int code = check(pool, type, count, &bytes);
     forkfold_shared *shared;
-    size_t touched;
 
     if (code < 0)
         return code;
     shared = calloc(1, sizeof(*shared));
     if (shared == NULL)
         return ff_error_set(&pool->error, FORKFOLD_E_MEMORY, "no memory for a shared array");
-    touched = arena->touched;
     *shared = (forkfold_shared){.pool = pool, .type = type, .count = count};
-    shared->area = (struct ff_area){.base = ff_arena_take(arena, bytes), .bytes = bytes};
+    shared->area = (struct ff_area){.base = ff_arena_take_zeroed(arena, bytes), .bytes = bytes};
     if (shared->area.base == NULL) {
         free(shared);
         return ff_error_set(&pool->error, FORKFOLD_E_LIMIT,
@@ -81,9 +69,6 @@ int forkfold_shared_open(forkfold_pool *pool, enum forkfold_type type, uint64_t 
                             "or raise the limit of address space (ulimit -v)",
                             (unsigned long long)bytes);
     }
-    /* What nobody has had before is zero, and need not be touched for that. */
-    if (shared->area.base < arena->area.base + touched)
-        clear(&shared->area);
     *result = shared;
     return 0;
 }
