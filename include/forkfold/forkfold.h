@@ -5,6 +5,7 @@
 
 #include <forkfold/call.h>
 #include <forkfold/curve.h>
+#include <forkfold/dictionary.h>
 #include <forkfold/error.h>
 #include <forkfold/failure.h>
 #include <forkfold/matrices.h>

@@ -24,6 +24,8 @@
  *                        exactly one process.  Acquire-release, so that who
  *                        sees the cursor past a claim also sees what the
  *                        claimer announced before it.
+ *   take_some            The same for several numbers at once, as many as the caller says.
+ *   tally                A sum that all add to: no addition is lost, and nothing else is ordered.
  *   swap_if / set_bits / take_bits
  *                        Likewise, where the whole value decides.  Sequentially consistent, so that
  *                        they are announcements, too.
@@ -82,6 +84,17 @@ static inline void ff_settle(void)
 static inline uint64_t ff_take_next(ff_word64 *cursor)
 {
     return atomic_fetch_add_explicit(cursor, 1, memory_order_acq_rel);
+}
+
+static inline uint64_t ff_take_some(ff_word64 *cursor, uint64_t count)
+{
+    return atomic_fetch_add_explicit(cursor, count, memory_order_acq_rel);
+}
+
+/* Returns what was there before. */
+static inline uint64_t ff_tally(ff_word64 *sum, uint64_t amount)
+{
+    return atomic_fetch_add_explicit(sum, amount, memory_order_relaxed);
 }
 
 static inline bool ff_take_if(ff_word64 *cursor, uint64_t *expected)

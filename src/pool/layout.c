@@ -8,6 +8,7 @@
 
 #include "platform/futex.h"
 #include "platform/map.h"
+#include "pool/dictionaries.h"
 #include "pool/queues.h"
 
 /*
@@ -99,6 +100,9 @@ static int lay_out(struct ff_layout *layout)
                                       .bytes = (size_t)(layout->results.base - cursors.base) +
                                                layout->results.bytes};
 
+    struct ff_area dictionaries = ff_region_carve(region, sizeof(struct ff_dictionaries_shared));
+
+    layout->dictionaries = (struct ff_dictionaries_shared *)(void *)dictionaries.base;
     layout->input = ff_region_carve(region, INPUT_PART * unit);
     layout->owners = ff_region_carve(region, OWNERS_PART * unit);
     layout->arrays = ff_region_carve(region, ARRAYS_PART * unit);
@@ -156,6 +160,15 @@ void ff_layout_close(struct ff_layout *layout)
     layout->segments = NULL;
     ff_queues_close(layout);
     ff_region_close(&layout->region);
+}
+
+void ff_layout_keep_from_children(const struct ff_layout *layout)
+{
+    size_t bytes = sizeof(*layout->dictionaries);
+
+    ff_region_keep_from_children(&layout->region);
+    if (ff_map_read_only(layout->dictionaries, bytes) == 0)
+        ff_map_leave_to_children(layout->dictionaries, bytes);
 }
 
 bool ff_layout_task(const struct ff_layout *layout, uint64_t claim, size_t near[FF_BOARD_COUNT],

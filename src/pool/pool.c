@@ -164,7 +164,7 @@ static int fork_supervisor(forkfold_pool *pool, const struct handover *handover,
         return code;
     FF_KILL_POINT("driver.open.forked");
     /* Whatever this process forks from now on, another pool's workers too, cannot touch it (I5). */
-    ff_region_keep_from_children(&pool->layout.region);
+    ff_layout_keep_from_children(&pool->layout);
     pool->supervisor_pidfd = ff_pidfd_open(pool->supervisor);
     if (pool->supervisor_pidfd < 0 ||
         ff_epoll_add(pool->epoll, pool->supervisor_pidfd, FF_TAG_SUPERVISOR) != 0) {

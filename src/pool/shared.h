@@ -279,6 +279,7 @@ struct ff_layout {
     struct ff_area results; /* writers: driver and all workers, for what becomes of it */
     struct ff_area rings;   /* writers: driver, supervisor and all workers: words of queues */
     struct ff_queues_shared *queues; /* writer: the driver; not in the region (queues.h) */
+    struct ff_dictionaries_shared *dictionaries; /* writer: the driver (dictionaries.h) */
     struct ff_area
         shared; /* writers: the driver, and workers where a call says so: shared arrays */
     struct ff_quarantine *quarantine;
@@ -292,6 +293,9 @@ struct ff_layout {
 /* 0, FORKFOLD_E_MEMORY. */
 int ff_layout_open(struct ff_layout *layout, unsigned workers);
 void ff_layout_close(struct ff_layout *layout);
+
+/* Children that are forked from now on have nothing of it, but the handles that say so. */
+void ff_layout_keep_from_children(const struct ff_layout *layout);
 
 /*
  * The task behind a logged claim; false when the log holds nonsense.  near: see ff_board_task; for
