@@ -9,20 +9,9 @@
 
 #include <forkfold/error.h>
 
-#include "platform/channel.h"
 #include "platform/file.h"
 #include "platform/kill_point.h"
-
-enum spill_wish { WISH_OPEN, WISH_EMPTY_ALL };
-
-struct question {
-    uint32_t wish;
-    uint32_t slot;
-};
-
-struct answer {
-    int32_t system_error; /* 0, or why there is no descriptor with it */
-};
+#include "pool/question.h"
 
 static int *new_descriptors(unsigned count)
 {
@@ -35,22 +24,6 @@ static int *new_descriptors(unsigned count)
 
 /* ---- Asking -------------------------------------------------------------- */
 
-/* 0 with *fd, or -1 with errno. */
-static int ask(const struct ff_spill_files *files, struct question question, int *fd)
-{
-    struct answer answer;
-    int received = -1;
-
-    if (ff_channel_send(files->channel, &question, sizeof(question), -1) == 0)
-        received = ff_channel_receive(files->channel, &answer, sizeof(answer), fd, 1);
-    if (received <= 0) {
-        errno = EPIPE;
-        return -1;
-    }
-    errno = answer.system_error;
-    return answer.system_error == 0 ? 0 : -1;
-}
-
 int ff_spill_open(struct ff_spill_files *files, unsigned slot)
 {
     if (files->descriptors == NULL)
@@ -60,8 +33,9 @@ int ff_spill_open(struct ff_spill_files *files, unsigned slot)
         return -1;
     }
     if (files->descriptors[slot] < 0 &&
-        ask(files, (struct question){.wish = WISH_OPEN, .slot = slot}, &files->descriptors[slot]) <
-            0)
+        ff_question_ask(files->channel,
+                        (struct ff_question){.wish = FF_WISH_SPILL_FILE, .number = slot}, -1,
+                        &files->descriptors[slot]) < 0)
         return -1;
     /* A process with too many files open gets the message without the descriptor. */
     if (files->descriptors[slot] < 0)
@@ -73,7 +47,8 @@ int ff_spill_empty(struct ff_spill_files *files)
 {
     int none;
 
-    return ask(files, (struct question){.wish = WISH_EMPTY_ALL}, &none);
+    return ff_question_ask(files->channel, (struct ff_question){.wish = FF_WISH_EMPTY_SPILL}, -1,
+                           &none);
 }
 
 void ff_spill_close(struct ff_spill_files *files)
@@ -94,8 +69,12 @@ int ff_spill_store_open(struct ff_spill_store *store, const struct ff_layout *la
     return store->descriptors != NULL ? 0 : FORKFOLD_E_MEMORY;
 }
 
-static int open_file(struct ff_spill_store *store, unsigned slot)
+int ff_spill_store_file(struct ff_spill_store *store, unsigned slot)
 {
+    if (slot >= store->layout->workers) {
+        errno = EINVAL;
+        return -1;
+    }
     if (store->descriptors[slot] < 0) {
         store->descriptors[slot] = ff_file_open_unnamed(store->layout->spill_folder);
         FF_KILL_POINT("supervisor.spill.opened");
@@ -103,27 +82,11 @@ static int open_file(struct ff_spill_store *store, unsigned slot)
     return store->descriptors[slot];
 }
 
-bool ff_spill_answer(struct ff_spill_store *store, int channel)
+void ff_spill_store_empty(struct ff_spill_store *store)
 {
-    struct question question;
-    struct answer answer = {0};
-    int unexpected;
-    int fd = -1;
-    int received = ff_channel_receive(channel, &question, sizeof(question), &unexpected, 0);
-
-    if (received <= 0)
-        return received < 0;
-    if (question.wish == WISH_OPEN && question.slot < store->layout->workers) {
-        fd = open_file(store, question.slot);
-        answer.system_error = fd >= 0 ? 0 : errno;
-    } else {
-        for (unsigned slot = 0; slot < store->layout->workers; slot++)
-            if (store->descriptors[slot] >= 0)
-                ff_file_empty(store->descriptors[slot]);
-    }
-    /* Who asked waits for one answer, so there is room for it; or is dead. */
-    (void)ff_channel_send(channel, &answer, sizeof(answer), fd);
-    return true;
+    for (unsigned slot = 0; slot < store->layout->workers; slot++)
+        if (store->descriptors[slot] >= 0)
+            ff_file_empty(store->descriptors[slot]);
 }
 
 /* ---- Explaining ---------------------------------------------------------- */

@@ -4,15 +4,8 @@
  * reads.
  *
  * A file must outlive the worker that wrote it and be gone when the pool is.  So the supervisor
- * opens it, without a name, when somebody asks, keeps it, and hands a descriptor to whoever wants
- * one: the driver, and each worker, has a channel to it.
- *
- *   worker or driver                        supervisor
- *     "the file of slot 3"  ---------------->  opens it, if it is not open yet
- *     waits                 <----------------  a descriptor, or why not
- *
- * Whoever waits is answered, or sees the channel close: if the supervisor dies, its workers do too,
- * and the driver reports it.  If a worker dies anywhere here, the next one of its slot asks again.
+ * opens it, without a name, when somebody asks (question.h), keeps it, and hands a descriptor to
+ * whoever wants one: the driver, and each worker.
  */
 #ifndef FF_POOL_SPILL_H
 #define FF_POOL_SPILL_H
@@ -50,8 +43,9 @@ struct ff_spill_store {
 /* 0 or FORKFOLD_E_MEMORY. */
 int ff_spill_store_open(struct ff_spill_store *store, const struct ff_layout *layout);
 
-/* Answers what has been asked on a channel; false when its other end is closed. */
-bool ff_spill_answer(struct ff_spill_store *store, int channel);
+/* The descriptor of a slot's file, which stays the store's; -1 with errno. */
+int ff_spill_store_file(struct ff_spill_store *store, unsigned slot);
+void ff_spill_store_empty(struct ff_spill_store *store);
 
 /* ---- Explaining ---------------------------------------------------------- */
 

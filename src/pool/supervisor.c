@@ -25,6 +25,7 @@
 #include "platform/event.h"
 #include "platform/kill_point.h"
 #include "platform/map.h"
+#include "pool/question.h"
 #include "pool/queues.h"
 #include "pool/spill.h"
 #include "pool/supervisor_state.h"
@@ -504,12 +505,40 @@ static _Noreturn void end_pool(struct supervisor *s)
 
 /* ---- The loop ------------------------------------------------------------ */
 
+/* Does what has been asked on a channel; false when its other end is closed. */
+static bool answer(struct supervisor *s, int channel)
+{
+    struct ff_question question;
+    int given;
+    int fd = -1;
+    int received = ff_question_receive(channel, &question, &given);
+
+    if (received <= 0)
+        return received < 0;
+    switch (question.wish) {
+    case FF_WISH_SPILL_FILE:
+        fd = ff_spill_store_file(&s->spill, question.number);
+        ff_question_answer(channel, fd >= 0 ? 0 : errno, fd);
+        break;
+    case FF_WISH_EMPTY_SPILL:
+        ff_spill_store_empty(&s->spill);
+        ff_question_answer(channel, 0, -1);
+        break;
+    default:
+        ff_question_answer(channel, EINVAL, -1);
+        break;
+    }
+    if (given >= 0)
+        close(given);
+    return true;
+}
+
 /* The worker that asked may have died in the same round, and its successor not have asked. */
 static void answer_worker(struct supervisor *s, unsigned slot)
 {
     if (s->slots[slot].channel < 0)
         return;
-    if (ff_spill_answer(&s->spill, s->slots[slot].channel))
+    if (answer(s, s->slots[slot].channel))
         ff_own_set(&s->shared->has_spilled, 1);
     else
         close_channel(s, slot); /* its pidfd will tell the rest */
@@ -531,7 +560,7 @@ static void handle(struct supervisor *s, uint64_t tag)
         break;
     case TAG_ASK_DRIVER:
         /* When it is closed the lifeline is as well. */
-        if (!ff_spill_answer(&s->spill, s->driver_channel))
+        if (!answer(s, s->driver_channel))
             end_pool(s);
         break;
     default:
