@@ -9,30 +9,30 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
-static size_t allowed_bytes(size_t wish)
+/* Parts of a limit of the address space. */
+enum { MEMORY_PART = 4, ADDRESSES_PART = 16 };
+
+static size_t allowed_bytes(size_t wish, unsigned part)
 {
     struct rlimit limit;
 
     if (getrlimit(RLIMIT_AS, &limit) != 0 || limit.rlim_cur == RLIM_INFINITY)
         return wish;
-    return limit.rlim_cur / 4 < wish ? (size_t)(limit.rlim_cur / 4) : wish;
+    return limit.rlim_cur / part < wish ? (size_t)(limit.rlim_cur / part) : wish;
 }
 
-void *ff_map_reserve(size_t *bytes, size_t least)
+/* NULL with errno, or *bytes of addresses or somewhat less. */
+static void *reserve(size_t *bytes, size_t least, int protection, int flags)
 {
     size_t page = ff_page_bytes();
-    size_t wish = allowed_bytes(*bytes);
 
     errno = ENOMEM;
-    for (; wish >= least; wish /= 2) {
+    for (size_t wish = *bytes; wish >= least; wish /= 2) {
         size_t rounded = wish & ~(page - 1);
-        void *address = mmap(NULL, rounded, PROT_READ | PROT_WRITE,
-                             MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+        void *address =
+            mmap(NULL, rounded, protection, flags | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 
         if (address != MAP_FAILED) {
-            /* Hints: without them the region works, dumps are larger and faults smaller. */
-            (void)madvise(address, rounded, MADV_DONTDUMP);
-            (void)madvise(address, rounded, MADV_HUGEPAGE);
             *bytes = rounded;
             return address;
         }
@@ -40,6 +40,52 @@ void *ff_map_reserve(size_t *bytes, size_t least)
             return NULL;
     }
     return NULL;
+}
+
+void *ff_map_reserve(size_t *bytes, size_t least)
+{
+    size_t wish = allowed_bytes(*bytes, MEMORY_PART);
+    void *address = reserve(&wish, least, PROT_READ | PROT_WRITE, MAP_SHARED);
+
+    if (address == NULL)
+        return NULL;
+    /* Hints: without them the region works, dumps are larger and faults smaller. */
+    (void)madvise(address, wish, MADV_DONTDUMP);
+    (void)madvise(address, wish, MADV_HUGEPAGE);
+    *bytes = wish;
+    return address;
+}
+
+void *ff_map_reserve_addresses(size_t *bytes, size_t least)
+{
+    size_t wish = allowed_bytes(*bytes, ADDRESSES_PART);
+    void *address = reserve(&wish, least, PROT_NONE, MAP_PRIVATE);
+
+    if (address != NULL)
+        *bytes = wish;
+    return address;
+}
+
+int ff_map_file(void *address, size_t bytes, int fd, uint64_t offset, bool is_writable)
+{
+    int protection = PROT_READ | (is_writable ? PROT_WRITE : 0);
+
+    return mmap(address, bytes, protection, MAP_SHARED | MAP_FIXED, fd, (off_t)offset) == MAP_FAILED
+               ? -1
+               : 0;
+}
+
+int ff_map_vacate(void *address, size_t bytes)
+{
+    return mmap(address, bytes, PROT_NONE, MAP_PRIVATE | MAP_FIXED | MAP_ANONYMOUS | MAP_NORESERVE,
+                -1, 0) == MAP_FAILED
+               ? -1
+               : 0;
+}
+
+int ff_map_sync(void *address, size_t bytes)
+{
+    return msync(address, bytes, MS_SYNC);
 }
 
 void ff_map_release(void *address, size_t bytes)

@@ -3,7 +3,9 @@
 #ifndef FF_PLATFORM_MAP_H
 #define FF_PLATFORM_MAP_H
 
+#include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 /*
  * Reserves shared, zeroed memory of at most *bytes, which children inherit at the same address.  No
@@ -16,6 +18,25 @@
  */
 void *ff_map_reserve(size_t *bytes, size_t least);
 void ff_map_release(void *address, size_t bytes);
+
+/*
+ * Reserves addresses for files to be mapped to, of which children inherit the same; they cannot be
+ * read or written before.  Under a limit of the address space it takes at most a sixteenth of it;
+ * otherwise as ff_map_reserve.
+ */
+void *ff_map_reserve_addresses(size_t *bytes, size_t least);
+
+/*
+ * Maps a part of a file there, in whole pages from a multiple of those on, shared by all who do the
+ * same; to be read only, or written, too.  0 or -1 with errno.
+ */
+int ff_map_file(void *address, size_t bytes, int fd, uint64_t offset, bool is_writable);
+
+/* Makes mere addresses of it again.  0 or -1 with errno. */
+int ff_map_vacate(void *address, size_t bytes);
+
+/* Returns when what was written to a mapped file is on its disk.  0 or -1 with errno. */
+int ff_map_sync(void *address, size_t bytes);
 
 /*
  * Private, zeroed memory in huge pages where the system has them, for tables that are read all over:

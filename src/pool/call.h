@@ -13,6 +13,7 @@
 
 #include "platform/clock.h"
 #include "platform/error.h"
+#include "pool/files.h"
 #include "pool/items.h"
 #include "pool/queues.h"
 #include "pool/seal.h"
@@ -49,6 +50,7 @@ struct forkfold_pool {
     uint64_t memory_bytes; /* wanted by whoever opened the pool, or 0 */
     struct ff_spill_files spill;
     struct ff_items items;
+    struct ff_files files;
     struct ff_queue_holds queue_holds;
     struct ff_error error;
     bool lost;       /* the supervisor has died */

@@ -42,6 +42,17 @@ static int check_array(forkfold_pool *pool, const forkfold_array *array, unsigne
     return 0;
 }
 
+static int check_output(forkfold_pool *pool, const forkfold_shared *output, unsigned number)
+{
+    if (output->pool != pool)
+        return ff_error_set(&pool->error, FORKFOLD_E_INVALID,
+                            "output %u of the call is a shared array of another pool", number);
+    if (output->is_read_only)
+        return ff_error_set(&pool->error, FORKFOLD_E_INVALID,
+                            "output %u of the call is a file that was opened to be read", number);
+    return 0;
+}
+
 static int check_options(forkfold_pool *pool, const forkfold_call_options *options)
 {
     uint64_t bytes;
@@ -56,10 +67,10 @@ static int check_options(forkfold_pool *pool, const forkfold_call_options *optio
     if (options->array_count > FORKFOLD_ARRAYS_MAX)
         return ff_error_set(&pool->error, FORKFOLD_E_INVALID, "a call has at most %d arrays",
                             FORKFOLD_ARRAYS_MAX);
-    for (unsigned i = 0; i < FORKFOLD_OUTPUTS_MAX && options->outputs[i] != NULL; i++)
-        if (options->outputs[i]->pool != pool)
-            return ff_error_set(&pool->error, FORKFOLD_E_INVALID,
-                                "output %u of the call is a shared array of another pool", i);
+    for (unsigned i = 0; i < FORKFOLD_OUTPUTS_MAX && options->outputs[i] != NULL && code == 0; i++)
+        code = check_output(pool, options->outputs[i], i);
+    if (code < 0)
+        return code;
     if (options->context == NULL && options->context_bytes > 0)
         return ff_error_set(&pool->error, FORKFOLD_E_INVALID,
                             "the context has %zu bytes and no address", options->context_bytes);

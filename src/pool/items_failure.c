@@ -9,6 +9,7 @@
 #include "pool/call.h"
 #include "pool/failure.h"
 #include "pool/items.h"
+#include "pool/shared_array.h"
 
 /* Notes come from workers: the owner they name is looked for, not believed. */
 static struct forkfold_call *find_call(const forkfold_pool *pool, const void *owner,
@@ -158,7 +159,7 @@ static void take_record(forkfold_pool *pool, const struct ff_quarantine *record)
     add_failure(call, &(forkfold_item_failure){
                           .index = record->index,
                           .reason = (enum forkfold_reason)record->reason,
-                          .detail = ff_failure_describe(record),
+                          .detail = ff_shared_file_describe(pool, record),
                           .attempts = record->attempts,
                           .worker = record->slot,
                           .signal = record->signal,

@@ -55,12 +55,25 @@ static int items_attach(struct ff_worker *worker, const void *context, void **re
     return 0;
 }
 
+/* What could be written can only be read again.  0 or -1 with errno. */
+static int close_outputs(struct items_state *state)
+{
+    int failed = 0;
+
+    while (state->open_count > 0) {
+        const struct ff_area *area = &state->open[--state->open_count];
+
+        if (ff_worker_has_area(state->worker, area))
+            failed |= ff_map_read_only(area->base, area->bytes);
+    }
+    return failed;
+}
+
 static void items_detach(void *pointer)
 {
     struct items_state *state = pointer;
 
-    for (unsigned i = 0; i < state->open_count; i++)
-        (void)ff_map_read_only(state->open[i].base, state->open[i].bytes);
+    (void)close_outputs(state);
     free(state);
 }
 
@@ -361,6 +374,14 @@ static void run_function(struct running_item *running, uint64_t slot)
         set_state(owner, slot, FF_ITEM_PUBLISHED);
 }
 
+/* Not so an array in a file: there may be another file at its addresses by now. */
+static bool is_in_memory(const struct items_state *state, const struct ff_area *area)
+{
+    const struct ff_area *shared = &ff_worker_layout(state->worker)->shared;
+
+    return area->base >= shared->base && area->base < shared->base + shared->bytes;
+}
+
 /* Whether what the owner may write is just what can be written now. */
 static bool are_open(const struct items_state *state, const struct ff_item_owner *owner)
 {
@@ -368,7 +389,8 @@ static bool are_open(const struct items_state *state, const struct ff_item_owner
         return false;
     for (unsigned i = 0; i < owner->output_count; i++)
         if (state->open[i].base != owner->outputs[i].base ||
-            state->open[i].bytes != owner->outputs[i].bytes)
+            state->open[i].bytes != owner->outputs[i].bytes ||
+            !is_in_memory(state, &owner->outputs[i]))
             return false;
     return true;
 }
@@ -379,15 +401,11 @@ static bool are_open(const struct items_state *state, const struct ff_item_owner
  */
 static int change_outputs(struct items_state *state, const struct ff_item_owner *owner)
 {
-    int failed = 0;
+    int failed;
 
     if (are_open(state, owner))
         return 0;
-    while (state->open_count > 0) {
-        const struct ff_area *area = &state->open[--state->open_count];
-
-        failed |= ff_map_read_only(area->base, area->bytes);
-    }
+    failed = close_outputs(state);
     for (unsigned i = 0; i < owner->output_count; i++) {
         state->open[state->open_count++] = owner->outputs[i];
         failed |= ff_map_read_write(owner->outputs[i].base, owner->outputs[i].bytes);

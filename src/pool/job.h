@@ -17,6 +17,7 @@
 
 #include <forkfold/failure.h>
 
+struct ff_area;
 struct ff_worker;
 struct ff_segment_areas;
 struct ff_layout;
@@ -145,6 +146,9 @@ const struct ff_layout *ff_worker_layout(const struct ff_worker *worker);
 
 /* What it has taken from queues. */
 struct ff_queue_holds *ff_worker_queue_holds(struct ff_worker *worker);
+
+/* Whether the area is shared memory, or mapped by this worker: it may have been a file that is closed. */
+bool ff_worker_has_area(const struct ff_worker *worker, const struct ff_area *area);
 
 /*
  * The file of this worker's slot for what does not fit in memory, to append to; and that of any

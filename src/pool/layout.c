@@ -9,6 +9,7 @@
 #include "platform/futex.h"
 #include "platform/map.h"
 #include "pool/dictionaries.h"
+#include "pool/files.h"
 #include "pool/queues.h"
 
 /*
@@ -17,6 +18,17 @@
  */
 #define REGION_BYTES       ((size_t)1 << 40)
 #define REGION_BYTES_LEAST ((size_t)16 << 20)
+
+/*
+ * More addresses, for files.  The thread sanitizer leaves a process no more than a terabyte and a
+ * half in one place.
+ */
+#if defined(__SANITIZE_THREAD__)
+#define FILES_BYTES ((size_t)64 << 30)
+#else
+#define FILES_BYTES ((size_t)4 << 40)
+#endif
+#define FILES_BYTES_LEAST ((size_t)64 << 10)
 
 /* Parts of the region, in 64ths; the segments share what is left. */
 enum {
@@ -103,6 +115,10 @@ static int lay_out(struct ff_layout *layout)
     struct ff_area dictionaries = ff_region_carve(region, sizeof(struct ff_dictionaries_shared));
 
     layout->dictionaries = (struct ff_dictionaries_shared *)(void *)dictionaries.base;
+
+    struct ff_area files = ff_region_carve(region, sizeof(struct ff_files_shared));
+
+    layout->files = (struct ff_files_shared *)(void *)files.base;
     layout->input = ff_region_carve(region, INPUT_PART * unit);
     layout->owners = ff_region_carve(region, OWNERS_PART * unit);
     layout->arrays = ff_region_carve(region, ARRAYS_PART * unit);
@@ -132,6 +148,16 @@ static int lay_out(struct ff_layout *layout)
     return 0;
 }
 
+/* Without any the pool has everything but files. */
+static void reserve_file_addresses(struct ff_layout *layout)
+{
+    size_t bytes = FILES_BYTES;
+    char *base = ff_map_reserve_addresses(&bytes, FILES_BYTES_LEAST);
+
+    if (base != NULL)
+        layout->file_addresses = (struct ff_area){.base = base, .bytes = bytes};
+}
+
 int ff_layout_open(struct ff_layout *layout, unsigned workers)
 {
     int code;
@@ -151,6 +177,8 @@ int ff_layout_open(struct ff_layout *layout, unsigned workers)
         code = ff_queues_open(layout);
     if (code < 0)
         ff_layout_close(layout);
+    else
+        reserve_file_addresses(layout);
     return code;
 }
 
@@ -159,6 +187,9 @@ void ff_layout_close(struct ff_layout *layout)
     free(layout->segments);
     layout->segments = NULL;
     ff_queues_close(layout);
+    if (layout->file_addresses.base != NULL)
+        ff_map_release(layout->file_addresses.base, layout->file_addresses.bytes);
+    layout->file_addresses = (struct ff_area){0};
     ff_region_close(&layout->region);
 }
 
@@ -167,8 +198,16 @@ void ff_layout_keep_from_children(const struct ff_layout *layout)
     size_t bytes = sizeof(*layout->dictionaries);
 
     ff_region_keep_from_children(&layout->region);
+    if (layout->file_addresses.base != NULL)
+        ff_map_keep_from_children(layout->file_addresses.base, layout->file_addresses.bytes);
     if (ff_map_read_only(layout->dictionaries, bytes) == 0)
         ff_map_leave_to_children(layout->dictionaries, bytes);
+}
+
+void ff_layout_forget(struct ff_layout *layout)
+{
+    layout->region = (struct ff_region){0};
+    layout->file_addresses = (struct ff_area){0};
 }
 
 bool ff_layout_task(const struct ff_layout *layout, uint64_t claim, size_t near[FF_BOARD_COUNT],

@@ -43,6 +43,7 @@ static void free_pool(forkfold_pool *pool)
     close_fd(&pool->epoll);
     close_fd(&pool->alarm);
     ff_items_close(pool);
+    ff_arena_close(&pool->files.addresses);
     ff_here_close(pool->here);
     ff_spill_close(&pool->spill);
     close_fd(&pool->spill.channel);
@@ -214,6 +215,7 @@ static int open_into(forkfold_pool *pool, const forkfold_pool_options *options,
     if (code == 0)
         code = open_events(pool, &handover, error);
     ff_items_open(pool);
+    ff_arena_open(&pool->files.addresses, pool->layout.file_addresses);
     if (code == 0)
         code = fork_supervisor(pool, &handover, options->keep_fd_plus_one - 1, error);
     close_fd(&handover.lifeline[0]);
@@ -290,7 +292,7 @@ void forkfold_pool_close(forkfold_pool *pool)
     if (pool->owner == getpid())
         end_supervisor(pool);
     else
-        pool->layout.region = (struct ff_region){0}; /* the child did not inherit it */
+        ff_layout_forget(&pool->layout); /* the child did not inherit it */
     free_pool(pool);
 }
 

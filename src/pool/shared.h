@@ -280,6 +280,8 @@ struct ff_layout {
     struct ff_area rings;   /* writers: driver, supervisor and all workers: words of queues */
     struct ff_queues_shared *queues; /* writer: the driver; not in the region (queues.h) */
     struct ff_dictionaries_shared *dictionaries; /* writer: the driver (dictionaries.h) */
+    struct ff_files_shared *files;               /* writer: the driver (files.h) */
+    struct ff_area file_addresses; /* beside the region; base is NULL when there are none */
     struct ff_area
         shared; /* writers: the driver, and workers where a call says so: shared arrays */
     struct ff_quarantine *quarantine;
@@ -296,6 +298,7 @@ void ff_layout_close(struct ff_layout *layout);
 
 /* Children that are forked from now on have nothing of it, but the handles that say so. */
 void ff_layout_keep_from_children(const struct ff_layout *layout);
+void ff_layout_forget(struct ff_layout *layout); /* in such a child, before it is closed */
 
 /*
  * The task behind a logged claim; false when the log holds nonsense.  near: see ff_board_task; for

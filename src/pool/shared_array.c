@@ -69,6 +69,7 @@ int forkfold_shared_open(forkfold_pool *pool, enum forkfold_type type, uint64_t 
                             "or raise the limit of address space (ulimit -v)",
                             (unsigned long long)bytes);
     }
+    shared->data = shared->area.base;
     *result = shared;
     return 0;
 }
@@ -78,14 +79,21 @@ void forkfold_shared_close(forkfold_shared *shared)
     if (shared == NULL)
         return;
     /* In a forked child there is only the handle.  The pool's message may still be wanted. */
-    if (ff_items_are_here(shared->pool))
-        ff_arena_give(&shared->pool->items.shared, shared->area.base, shared->area.bytes);
+    if (ff_items_are_here(shared->pool)) {
+        /* A worker that is being ended might still write to it. */
+        ff_items_drain(shared->pool);
+        if (shared->path != NULL)
+            ff_shared_file_close(shared);
+        else
+            ff_arena_give(&shared->pool->items.shared, shared->area.base, shared->area.bytes);
+    }
+    free(shared->path);
     free(shared);
 }
 
 void *forkfold_shared_data(const forkfold_shared *shared)
 {
-    return shared->area.base;
+    return shared->data;
 }
 
 uint64_t forkfold_shared_count(const forkfold_shared *shared)
@@ -103,8 +111,10 @@ bool ff_is_shared(const forkfold_pool *pool, const void *data, uint64_t bytes)
     const struct ff_area *area = &pool->layout.shared;
     uintptr_t start = (uintptr_t)data - (uintptr_t)area->base;
 
-    return (uintptr_t)data >= (uintptr_t)area->base && start <= area->bytes &&
-           bytes <= area->bytes - start;
+    if ((uintptr_t)data >= (uintptr_t)area->base && start <= area->bytes &&
+        bytes <= area->bytes - start)
+        return true;
+    return ff_files_find(&pool->files, data, bytes) != NULL;
 }
 
 forkfold_shared ff_shared_pages(forkfold_pool *pool, const void *data, uint64_t bytes)

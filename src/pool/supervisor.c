@@ -505,29 +505,57 @@ static _Noreturn void end_pool(struct supervisor *s)
 
 /* ---- The loop ------------------------------------------------------------ */
 
-/* Does what has been asked on a channel; false when its other end is closed. */
+static void answer_with(int channel, int fd)
+{
+    ff_question_answer(channel, fd >= 0 ? 0 : errno, fd);
+}
+
+/* What only the driver may ask. */
+static void keep_or_forget(struct supervisor *s, const struct ff_question *question, int *given)
+{
+    if (question->wish == FF_WISH_FORGET_FILE)
+        ff_file_store_forget(&s->files, question);
+    else
+        ff_question_answer(s->driver_channel, ff_file_store_keep(&s->files, question, given), -1);
+}
+
+static void do_as_asked(struct supervisor *s, int channel, const struct ff_question *question,
+                        int *given)
+{
+    bool is_driver = channel == s->driver_channel;
+
+    switch (question->wish) {
+    case FF_WISH_SPILL_FILE:
+        if (!is_driver)
+            ff_own_set(&s->shared->has_spilled, 1);
+        answer_with(channel, ff_spill_store_file(&s->spill, question->number));
+        return;
+    case FF_WISH_EMPTY_SPILL:
+        ff_spill_store_empty(&s->spill);
+        ff_question_answer(channel, 0, -1);
+        return;
+    case FF_WISH_FILE:
+        answer_with(channel, ff_file_store_find(&s->files, question));
+        return;
+    default:
+        break;
+    }
+    if (is_driver)
+        keep_or_forget(s, question, given);
+    else
+        ff_question_answer(channel, EPERM, -1);
+}
+
+/* False when the other end of the channel is closed. */
 static bool answer(struct supervisor *s, int channel)
 {
     struct ff_question question;
     int given;
-    int fd = -1;
     int received = ff_question_receive(channel, &question, &given);
 
     if (received <= 0)
         return received < 0;
-    switch (question.wish) {
-    case FF_WISH_SPILL_FILE:
-        fd = ff_spill_store_file(&s->spill, question.number);
-        ff_question_answer(channel, fd >= 0 ? 0 : errno, fd);
-        break;
-    case FF_WISH_EMPTY_SPILL:
-        ff_spill_store_empty(&s->spill);
-        ff_question_answer(channel, 0, -1);
-        break;
-    default:
-        ff_question_answer(channel, EINVAL, -1);
-        break;
-    }
+    do_as_asked(s, channel, &question, &given);
     if (given >= 0)
         close(given);
     return true;
@@ -536,11 +564,7 @@ static bool answer(struct supervisor *s, int channel)
 /* The worker that asked may have died in the same round, and its successor not have asked. */
 static void answer_worker(struct supervisor *s, unsigned slot)
 {
-    if (s->slots[slot].channel < 0)
-        return;
-    if (answer(s, s->slots[slot].channel))
-        ff_own_set(&s->shared->has_spilled, 1);
-    else
+    if (s->slots[slot].channel >= 0 && !answer(s, s->slots[slot].channel))
         close_channel(s, slot); /* its pidfd will tell the rest */
 }
 

@@ -7,6 +7,7 @@
 #define FF_POOL_SUPERVISOR_STATE_H
 
 #include "platform/process.h"
+#include "pool/files.h"
 #include "pool/spill.h"
 #include "pool/supervisor.h"
 
@@ -50,6 +51,7 @@ struct supervisor {
     int driver_pidfd;
     int driver_channel; /* for spill files */
     struct ff_spill_store spill;
+    struct ff_file_store files;
     pid_t pid;
 
     uint64_t sequence; /* of the newest call seen */

@@ -327,6 +327,20 @@ static void run_sealed(struct ff_worker *worker)
         seal_if_due(worker);
 }
 
+/* Before anything runs that may need a file which the driver has opened since. */
+static void follow_files(struct ff_worker *worker)
+{
+    const struct ff_files_shared *files = worker->layout->files;
+    unsigned failed = 0;
+
+    if (ff_files_are_followed(files, &worker->files) ||
+        ff_files_follow(files, &worker->files, worker->spill.channel, &failed) == 0)
+        return;
+    ff_worker_explain(worker, "cannot map the file '...%.*s': %s", FF_FILE_NAME_BYTES,
+                      files->files[failed].name, strerror(errno));
+    give_up(worker, FORKFOLD_E_SYSTEM);
+}
+
 static void run_task(struct ff_worker *worker, uint64_t logged)
 {
     if (!ff_layout_task(worker->layout, logged, worker->near, &worker->task)) {
@@ -336,6 +350,7 @@ static void run_task(struct ff_worker *worker, uint64_t logged)
     /* A smeared cursor can hand out a task that is long done and forgotten. */
     if (worker->task.count == 0)
         return;
+    follow_files(worker);
     if (worker->call.job->is_done != NULL)
         run_published(worker);
     else
@@ -446,6 +461,7 @@ static void enter_call(struct ff_worker *worker)
     worker->joined = true;
     ff_worker_set_current(worker, FF_CURRENT_HOUSEKEEPING);
     FF_KILL_POINT("worker.call.enter");
+    follow_files(worker);
     code = worker->call.job->attach(worker, worker->call.context, &worker->state);
     if (code < 0)
         give_up(worker, code);
@@ -571,6 +587,7 @@ static _Noreturn void serve(struct ff_worker *worker)
             enter_call(worker);
         if (worker->joined)
             work(worker);
+        ff_files_vacate(worker->layout->files, &worker->files);
         nap(worker, snapshot);
     }
 }

@@ -107,6 +107,22 @@ struct ff_queue_holds *ff_worker_queue_holds(struct ff_worker *worker)
     return &worker->queue_holds;
 }
 
+bool ff_worker_has_area(const struct ff_worker *worker, const struct ff_area *area)
+{
+    const struct ff_area *files = &worker->layout->file_addresses;
+
+    if ((uintptr_t)area->base - (uintptr_t)files->base >= files->bytes)
+        return true;
+    for (unsigned i = 0; i < FORKFOLD_FILES_MAX; i++) {
+        const struct ff_file_mapping *mapping = &worker->files.files[i];
+
+        if (mapping->serial != 0 && mapping->area.base == area->base &&
+            mapping->area.bytes == area->bytes)
+            return true;
+    }
+    return false;
+}
+
 unsigned ff_worker_slot(const struct ff_worker *worker)
 {
     return worker->slot;

@@ -4,6 +4,7 @@
 #define FF_POOL_WORKER_STATE_H
 
 #include "platform/clock.h"
+#include "pool/files.h"
 #include "pool/queues.h"
 #include "pool/shared.h"
 #include "pool/spill.h"
@@ -14,6 +15,7 @@ struct ff_worker {
     struct ff_segment *segment;
     unsigned slot;
     struct ff_spill_files spill;
+    struct ff_file_mappings files;
     uint64_t sequence; /* of the newest call seen */
     bool joined;
     bool is_first;       /* of its slot, in the call */
