@@ -1,0 +1,780 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Processes are coroutines.  One that is about to access a shared word jumps to the search, which
+ * some time jumps back; what it does then is done by itself, on its own stack.  A stack lies at the
+ * same addresses all the time, so a copy of it can be put back.
+ *
+ * Which accesses need no such jump is found out: those to words that nobody else accesses, and
+ * looks at words that nobody else changes.  As long as it is found out, the search is repeated.
+ *
+ * Store buffers.  A store that is not in order yet waits in its process's buffer, whose owner sees
+ * it at once.  Stores leave it in any order, but those to one word in theirs, and one that releases
+ * after all before it.  What is sequentially consistent waits for such stores before it; a fence,
+ * and an operation that reads and writes, for all.  Loads are never late: what a missing acquire
+ * would do is not seen.
+ */
+#include "engine.h"
+
+#include <assert.h>
+#include <stdarg.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "access.h"
+#include "platform/kill_point.h"
+
+enum { MEMORY_BYTES = 1 << 18, STACK_BYTES = 1 << 17, WORDS_MAX = 1 << 14, NAMES_MAX = 256 };
+
+struct core core;
+
+static const struct model_scenario *scenario;
+static _Alignas(64) char memory[MEMORY_BYTES];
+static size_t memory_used;
+static _Alignas(64) char stacks[MODEL_PROCESSES_MAX][STACK_BYTES];
+
+/* Each process as it begins; what its stack holds then. */
+static struct process births[MODEL_PROCESSES_MAX];
+static char birth_stacks[MODEL_PROCESSES_MAX][1024];
+
+static unsigned current = MODEL_NOBODY;
+static char failure[512];
+
+/* ---- Traces -------------------------------------------------------------- */
+
+static bool is_tracing;
+static const char *passed; /* the kill point that the process that runs passed last */
+
+static struct name {
+    const volatile char *begin;
+    size_t bytes;
+    model_show *show;
+    char text[48];
+} names[NAMES_MAX];
+static unsigned name_count;
+
+void engine_trace(bool is_on)
+{
+    is_tracing = is_on;
+}
+
+static void say(const char *format, va_list arguments)
+{
+    printf("#   %-12s ", current == MODEL_NOBODY ? "" : scenario->processes[current].name);
+    vprintf(format, arguments);
+    putchar('\n');
+}
+
+void engine_say(const char *format, ...)
+{
+    va_list arguments;
+
+    if (!is_tracing)
+        return;
+    va_start(arguments, format);
+    say(format, arguments);
+    va_end(arguments);
+}
+
+void model_note(const char *format, ...)
+{
+    va_list arguments;
+
+    if (!is_tracing)
+        return;
+    va_start(arguments, format);
+    say(format, arguments);
+    va_end(arguments);
+}
+
+void model_name(const volatile void *words, size_t bytes, model_show *show, const char *format, ...)
+{
+    struct name *name = &names[name_count++];
+    va_list arguments;
+
+    assert(name_count <= NAMES_MAX);
+    name->begin = words;
+    name->bytes = bytes;
+    name->show = show;
+    va_start(arguments, format);
+    vsnprintf(name->text, sizeof(name->text), format, arguments);
+    va_end(arguments);
+}
+
+/* The newest name of what a word is in: the narrower ones come later. */
+static const struct name *find_name(const volatile void *word)
+{
+    const volatile char *at = word;
+
+    for (unsigned i = name_count; i-- > 0;)
+        if (at >= names[i].begin && at < names[i].begin + names[i].bytes)
+            return &names[i];
+    return NULL;
+}
+
+static void tell(const volatile void *word, unsigned bytes, const char *what, uint64_t value)
+{
+    const struct name *name = find_name(word);
+    char text[64];
+    char shown[64];
+
+    if (!is_tracing)
+        return;
+    if (name == NULL)
+        snprintf(text, sizeof(text), "a word");
+    else if (name->bytes == bytes)
+        snprintf(text, sizeof(text), "%s", name->text);
+    else
+        snprintf(text, sizeof(text), "%s[%td]", name->text,
+                 ((const volatile char *)word - name->begin) / (ptrdiff_t)bytes);
+    if (name != NULL && name->show != NULL)
+        name->show(value, shown, sizeof(shown));
+    else
+        snprintf(shown, sizeof(shown), "%llu", (unsigned long long)value);
+    engine_say("%s %s %s%s%s", text, what, shown, passed != NULL ? "  after " : "",
+               passed != NULL ? passed : "");
+    passed = NULL;
+}
+
+/* For the kill points of the code under test: they tell in a trace where it is. */
+void ff_kill_point(const char *point)
+{
+    passed = point;
+}
+
+void ff_kill_points_open(void)
+{
+}
+
+/* ---- Switching ----------------------------------------------------------- */
+
+void model_fail(const char *format, ...)
+{
+    va_list arguments;
+
+    if (failure[0] != '\0')
+        return;
+    va_start(arguments, format);
+    vsnprintf(failure, sizeof(failure), format, arguments);
+    va_end(arguments);
+    engine_say("fails");
+}
+
+const char *engine_failure(void)
+{
+    return failure[0] != '\0' ? failure : NULL;
+}
+
+unsigned model_self(void)
+{
+    return current;
+}
+
+const void *model_setting(void)
+{
+    return scenario->setting;
+}
+
+/* Until the search lets it go on. */
+static void yield(struct process *self)
+{
+    coroutine_pause(&self->coroutine);
+}
+
+static void end_life(unsigned process, enum life life)
+{
+    struct process *ended = &core.processes[process];
+
+    memset(&ended->coroutine, 0, sizeof(ended->coroutine));
+    memset(&ended->next, 0, sizeof(ended->next));
+    ended->coroutine.stack_low = stacks[process] + STACK_BYTES;
+    ended->life = life;
+    ended->is_looking = ended->has_changed = ended->is_worth_killing = ended->fails = 0;
+}
+
+static _Noreturn void end_self(enum life life)
+{
+    end_life(current, life);
+    coroutine_end();
+}
+
+static void live(void)
+{
+    struct process *self = &core.processes[current];
+
+    self->next = (struct op){.kind = OP_BEGIN};
+    yield(self);
+    scenario->processes[current].run(current);
+    end_self(RETURNED);
+}
+
+static void give_birth(unsigned number)
+{
+    struct process *process = &core.processes[number];
+    size_t bytes;
+
+    memset(stacks[number], 0, STACK_BYTES);
+    current = number;
+    coroutine_begin(stacks[number], STACK_BYTES, live);
+    current = MODEL_NOBODY;
+    process->is_worth_killing = true;
+    births[number] = *process;
+    (void)engine_stack(number, &bytes);
+    assert(bytes <= sizeof(birth_stacks[number]));
+    memcpy(birth_stacks[number], process->coroutine.stack_low, bytes);
+}
+
+void engine_begin(const struct model_scenario *begun)
+{
+    scenario = begun;
+    memset(&core, 0, sizeof(core));
+    memset(memory, 0, memory_used);
+    memory_used = 0;
+    name_count = 0;
+    failure[0] = '\0';
+    core.deaths_left = begun->deaths;
+    core.failures_left = begun->failures;
+    begun->set_up();
+    for (unsigned i = 0; i < begun->process_count; i++)
+        give_birth(i);
+}
+
+void engine_step(unsigned process)
+{
+    passed = NULL;
+    current = process;
+    coroutine_resume(&core.processes[process].coroutine);
+    current = MODEL_NOBODY;
+}
+
+bool engine_can_step(unsigned process)
+{
+    const struct process *p = &core.processes[process];
+
+    if (p->life != ALIVE || p->next.kind == OP_ASLEEP)
+        return false;
+    if (p->next.kind == OP_AWAIT_CHANGE)
+        return p->has_changed;
+    return p->next.kind != OP_AWAIT || p->next.ready(p->next.what);
+}
+
+/* ---- Which words are shared ---------------------------------------------- */
+
+/* Of each word that was ever accessed: by which processes, a bit each. */
+static struct sharing {
+    const volatile void *word;
+    uint32_t readers;
+    uint32_t writers;
+} sharings[WORDS_MAX];
+static unsigned sharing_count;
+static bool has_learnt;
+
+static struct sharing *find_sharing(const volatile void *word)
+{
+    size_t at = (uintptr_t)word * UINT64_C(0x9e3779b97f4a7c15) >> 40;
+
+    for (;; at++) {
+        struct sharing *sharing = &sharings[at % WORDS_MAX];
+
+        if (sharing->word == NULL) {
+            sharing_count++;
+            assert(sharing_count < WORDS_MAX / 2);
+            sharing->word = word;
+        }
+        if (sharing->word == word)
+            return sharing;
+    }
+}
+
+/* Whether another process can tell, or make, a difference. */
+static bool is_shared(const struct op *op)
+{
+    struct sharing *sharing = find_sharing(op->word);
+    uint32_t bit = UINT32_C(1) << current;
+    bool writes = op->kind != OP_LOAD;
+    uint32_t *set = writes ? &sharing->writers : &sharing->readers;
+
+    if ((*set & bit) == 0)
+        has_learnt = true;
+    *set |= bit;
+    return ((sharing->writers | (writes ? sharing->readers : 0)) & ~bit) != 0;
+}
+
+bool engine_has_learnt(void)
+{
+    bool learnt = has_learnt;
+
+    has_learnt = false;
+    return learnt;
+}
+
+void engine_forget_words(void)
+{
+    memset(sharings, 0, sizeof(sharings));
+    sharing_count = 0;
+}
+
+/* ---- Memory -------------------------------------------------------------- */
+
+void *model_take(size_t bytes)
+{
+    void *taken = memory + memory_used;
+
+    memory_used += (bytes + 63) & ~(size_t)63;
+    assert(memory_used <= MEMORY_BYTES);
+    return taken;
+}
+
+const char *engine_memory(size_t *bytes)
+{
+    *bytes = memory_used;
+    return memory;
+}
+
+const char *engine_stack(unsigned process, size_t *bytes)
+{
+    const char *low = core.processes[process].coroutine.stack_low;
+
+    *bytes = (size_t)(stacks[process] + STACK_BYTES - low);
+    return low;
+}
+
+static uint64_t peek(const volatile void *word, unsigned bytes)
+{
+    switch (bytes) {
+    case 1:
+        return *(const volatile uint8_t *)word;
+    case 4:
+        return *(const volatile uint32_t *)word;
+    default:
+        return *(const volatile uint64_t *)word;
+    }
+}
+
+static void poke(volatile void *word, unsigned bytes, uint64_t value)
+{
+    switch (bytes) {
+    case 1:
+        *(volatile uint8_t *)word = (uint8_t)value;
+        break;
+    case 4:
+        *(volatile uint32_t *)word = (uint32_t)value;
+        break;
+    default:
+        *(volatile uint64_t *)word = value;
+        break;
+    }
+}
+
+/* A store of this process becomes visible. */
+static void show_store(unsigned process, volatile void *word, unsigned bytes, uint64_t value)
+{
+    if (peek(word, bytes) == value)
+        return;
+    poke(word, bytes, value);
+    for (unsigned i = 0; i < scenario->process_count; i++)
+        if (i != process && core.processes[i].is_looking)
+            core.processes[i].has_changed = true;
+}
+
+bool engine_can_flush(unsigned process, unsigned entry)
+{
+    const struct process *p = &core.processes[process];
+
+    if (entry >= p->buffered)
+        return false;
+    if (entry > 0 && p->buffer[entry].order != memory_order_relaxed)
+        return false;
+    for (unsigned i = 0; i < entry; i++)
+        if (p->buffer[i].word == p->buffer[entry].word)
+            return false;
+    return true;
+}
+
+void engine_flush(unsigned process, unsigned entry)
+{
+    struct process *p = &core.processes[process];
+    struct buffered shown = p->buffer[entry];
+
+    show_store(process, shown.word, shown.bytes, shown.value);
+    p->buffered--;
+    memmove(&p->buffer[entry], &p->buffer[entry + 1], (p->buffered - entry) * sizeof(p->buffer[0]));
+    memset(&p->buffer[p->buffered], 0, sizeof(p->buffer[0]));
+    if (is_tracing) {
+        current = process;
+        tell(shown.word, shown.bytes, "is visible now:", shown.value);
+        current = MODEL_NOBODY;
+    }
+}
+
+/* The first count stores. */
+static void drain(unsigned process, unsigned count)
+{
+    struct process *p = &core.processes[process];
+
+    if (count == 0)
+        return;
+    for (unsigned i = 0; i < count; i++)
+        show_store(process, p->buffer[i].word, p->buffer[i].bytes, p->buffer[i].value);
+    p->buffered -= count;
+    memmove(p->buffer, &p->buffer[count], p->buffered * sizeof(p->buffer[0]));
+    memset(&p->buffer[p->buffered], 0, count * sizeof(p->buffer[0]));
+}
+
+static void drain_all(unsigned process)
+{
+    drain(process, core.processes[process].buffered);
+}
+
+static void drain_announcements(unsigned process)
+{
+    const struct process *p = &core.processes[process];
+    unsigned count = p->buffered;
+
+    while (count > 0 && p->buffer[count - 1].order != memory_order_seq_cst)
+        count--;
+    drain(process, count);
+}
+
+/* What the process itself sees. */
+static uint64_t look_at(const struct process *p, const volatile void *word, unsigned bytes)
+{
+    for (unsigned i = p->buffered; i-- > 0;)
+        if (p->buffer[i].word == word)
+            return p->buffer[i].value;
+    return peek(word, bytes);
+}
+
+static void do_store(struct process *self, const struct op *op, bool can_wait)
+{
+    if (scenario->memory == MODEL_IN_ORDER || !can_wait) {
+        show_store(current, op->word, op->bytes, op->value);
+        return;
+    }
+    if (self->buffered == BUFFER_MAX)
+        drain(current, 1);
+    self->buffer[self->buffered++] = (struct buffered){
+        .word = op->word, .value = op->value, .bytes = op->bytes, .order = op->order};
+}
+
+/* ---- Accesses ------------------------------------------------------------ */
+
+/* Waits for its turn, unless nobody can tell.  Whether it had to. */
+static bool await_turn(const struct op *op)
+{
+    struct process *self = &core.processes[current];
+
+    if (current == MODEL_NOBODY || !is_shared(op))
+        return false;
+    self->next = *op;
+    yield(self);
+    return true;
+}
+
+uint64_t model_load(const volatile void *word, unsigned bytes, int order)
+{
+    uint64_t value;
+
+    if (current == MODEL_NOBODY)
+        return peek(word, bytes);
+    (void)await_turn(&(struct op){
+        .kind = OP_LOAD, .word = (volatile void *)word, .bytes = bytes, .order = (uint8_t)order});
+    if (order == memory_order_seq_cst)
+        drain_announcements(current);
+    value = look_at(&core.processes[current], word, bytes);
+    tell(word, bytes, "is", value);
+    return value;
+}
+
+void model_store(volatile void *word, unsigned bytes, uint64_t value, int order)
+{
+    struct op op = {
+        .kind = OP_STORE, .word = word, .bytes = bytes, .value = value, .order = (uint8_t)order};
+
+    if (current == MODEL_NOBODY) {
+        poke(word, bytes, value);
+        return;
+    }
+    do_store(&core.processes[current], &op, await_turn(&op));
+    tell(word, bytes, "=", value);
+}
+
+/* Before an operation that reads and writes; what it reads. */
+static uint64_t begin_exchange(const struct op *op)
+{
+    if (current == MODEL_NOBODY)
+        return peek(op->word, op->bytes);
+    (void)await_turn(op);
+    drain_all(current);
+    return peek(op->word, op->bytes);
+}
+
+static void end_exchange(const struct op *op, uint64_t value)
+{
+    if (current == MODEL_NOBODY) {
+        poke(op->word, op->bytes, value);
+        return;
+    }
+    show_store(current, op->word, op->bytes, value);
+    tell(op->word, op->bytes, "becomes", value);
+}
+
+static uint64_t fetch_and(enum op_kind kind, volatile void *word, unsigned bytes, uint64_t value,
+                          int order)
+{
+    struct op op = {.kind = (uint16_t)kind,
+                    .word = word,
+                    .bytes = bytes,
+                    .value = value,
+                    .order = (uint8_t)order};
+    uint64_t before = begin_exchange(&op);
+
+    end_exchange(&op, kind == OP_ADD ? before + value : kind == OP_OR ? before | value : value);
+    return before;
+}
+
+uint64_t model_fetch_add(volatile void *word, unsigned bytes, uint64_t value, int order)
+{
+    return fetch_and(OP_ADD, word, bytes, value, order);
+}
+
+uint64_t model_fetch_or(volatile void *word, unsigned bytes, uint64_t value, int order)
+{
+    return fetch_and(OP_OR, word, bytes, value, order);
+}
+
+uint64_t model_exchange(volatile void *word, unsigned bytes, uint64_t value, int order)
+{
+    return fetch_and(OP_EXCHANGE, word, bytes, value, order);
+}
+
+/* Whether the search has chosen that this exchange fails for no reason. */
+static bool fails_for_no_reason(void)
+{
+    bool fails;
+
+    if (current == MODEL_NOBODY)
+        return false;
+    fails = core.processes[current].fails;
+    core.processes[current].fails = false;
+    return fails;
+}
+
+bool model_swap(volatile void *word, unsigned bytes, uint64_t *expected, uint64_t value,
+                bool is_weak, int order)
+{
+    struct op op = {.kind = OP_SWAP,
+                    .word = word,
+                    .bytes = bytes,
+                    .value = value,
+                    .expected = *expected,
+                    .order = (uint8_t)order,
+                    .is_weak = is_weak};
+    uint64_t before = begin_exchange(&op);
+    bool fails = fails_for_no_reason();
+
+    if (fails || before != *expected) {
+        tell(word, bytes, "is not swapped:", before);
+        *expected = before;
+        return false;
+    }
+    end_exchange(&op, value);
+    return true;
+}
+
+void model_fence(int order)
+{
+    struct process *self = &core.processes[current];
+
+    /* Loads are never late, and no code under test has a release fence. */
+    assert(order == memory_order_acquire || order == memory_order_seq_cst);
+    if (current == MODEL_NOBODY || order != memory_order_seq_cst || self->buffered == 0)
+        return;
+    self->next = (struct op){.kind = OP_FENCE};
+    yield(self);
+    drain_all(current);
+    engine_say("settles");
+}
+
+/* ---- Waiting and dying --------------------------------------------------- */
+
+void model_await(bool (*ready)(void *what), void *what)
+{
+    struct process *self = &core.processes[current];
+
+    self->next = (struct op){.kind = OP_AWAIT, .ready = ready, .what = what};
+    yield(self);
+}
+
+void model_look(void)
+{
+    struct process *self = &core.processes[current];
+
+    self->is_looking = true;
+    self->has_changed = false;
+}
+
+void model_await_change(void)
+{
+    struct process *self = &core.processes[current];
+
+    self->next = (struct op){.kind = OP_AWAIT_CHANGE};
+    yield(self);
+    self->is_looking = self->has_changed = false;
+}
+
+void model_sleep_on(const volatile void *word, uint32_t snapshot)
+{
+    struct process *self = &core.processes[current];
+    struct op op = {.kind = OP_SLEEP, .word = (volatile void *)word, .bytes = 4, .value = snapshot};
+
+    (void)is_shared(&op);
+    self->next = op;
+    yield(self);
+    drain_all(current);
+    if (peek(word, 4) != snapshot)
+        return;
+    tell(word, 4, "is slept on while it is", snapshot);
+    op.kind = OP_ASLEEP;
+    self->next = op;
+    yield(self);
+}
+
+void model_wake(const volatile void *word)
+{
+    struct process *self = &core.processes[current];
+    struct op op = {.kind = OP_WAKE, .word = (volatile void *)word, .bytes = 4};
+
+    (void)is_shared(&op);
+    self->next = op;
+    yield(self);
+    drain_all(current);
+    engine_say("wakes");
+    for (unsigned i = 0; i < scenario->process_count; i++)
+        if (core.processes[i].life == ALIVE && core.processes[i].next.kind == OP_ASLEEP &&
+            core.processes[i].next.word == word)
+            core.processes[i].next.kind = OP_BEGIN;
+}
+
+bool model_is_alive(unsigned process)
+{
+    return core.processes[process].life == ALIVE;
+}
+
+unsigned model_find_dead(void)
+{
+    for (unsigned i = 0; i < scenario->process_count; i++)
+        if (core.processes[i].life == DEAD)
+            return i;
+    return MODEL_NOBODY;
+}
+
+void model_reap(unsigned process)
+{
+    assert(core.processes[process].life == DEAD);
+    drain_all(process);
+    core.processes[process].life = REAPED;
+    engine_say("reaps %s", scenario->processes[process].name);
+}
+
+void model_start_again(unsigned process)
+{
+    size_t bytes;
+
+    assert(core.processes[process].life == REAPED);
+    core.processes[process] = births[process];
+    (void)engine_stack(process, &bytes);
+    memcpy(core.processes[process].coroutine.stack_low, birth_stacks[process], bytes);
+    engine_say("starts another %s", scenario->processes[process].name);
+}
+
+void model_kill(unsigned process)
+{
+    if (core.processes[process].life != ALIVE)
+        return;
+    engine_say("ends %s", scenario->processes[process].name);
+    if (process == current)
+        end_self(DEAD);
+    end_life(process, DEAD);
+}
+
+/* ---- A heap -------------------------------------------------------------- */
+
+/* Places of one size, so that it does not matter in which order they were given back. */
+enum { HEAP_PLACES = 16, PLACE_BYTES = 512 };
+
+static struct heap {
+    uint8_t is_taken[64];
+    char places[HEAP_PLACES][PLACE_BYTES];
+} * heap;
+
+void model_open_heap(void)
+{
+    heap = model_take(sizeof(*heap));
+}
+
+void *model_allocate(size_t bytes)
+{
+    unsigned place = 0;
+
+    assert(bytes <= PLACE_BYTES);
+    while (place < HEAP_PLACES && heap->is_taken[place])
+        place++;
+    assert(place < HEAP_PLACES);
+    heap->is_taken[place] = true;
+    memset(heap->places[place], 0, PLACE_BYTES);
+    return heap->places[place];
+}
+
+void *model_reallocate(void *from, size_t bytes)
+{
+    assert(bytes <= PLACE_BYTES);
+    return from != NULL ? from : model_allocate(bytes);
+}
+
+void model_free(void *from)
+{
+    if (from != NULL)
+        heap->is_taken[((char *)from - heap->places[0]) / PLACE_BYTES] = false;
+}
+
+/* ---- States -------------------------------------------------------------- */
+
+size_t engine_state_bytes(void)
+{
+    size_t bytes = sizeof(core) + memory_used;
+
+    for (unsigned i = 0; i < scenario->process_count; i++)
+        bytes += (size_t)(stacks[i] + STACK_BYTES - core.processes[i].coroutine.stack_low);
+    return bytes;
+}
+
+void engine_save(char *to)
+{
+    memcpy(to, &core, sizeof(core));
+    to += sizeof(core);
+    memcpy(to, memory, memory_used);
+    to += memory_used;
+    for (unsigned i = 0; i < scenario->process_count; i++) {
+        size_t bytes;
+        const char *stack = engine_stack(i, &bytes);
+
+        memcpy(to, stack, bytes);
+        to += bytes;
+    }
+}
+
+void engine_load(const char *from)
+{
+    memcpy(&core, from, sizeof(core));
+    from += sizeof(core);
+    memcpy(memory, from, memory_used);
+    from += memory_used;
+    for (unsigned i = 0; i < scenario->process_count; i++) {
+        size_t bytes;
+
+        (void)engine_stack(i, &bytes);
+        memcpy(core.processes[i].coroutine.stack_low, from, bytes);
+        from += bytes;
+    }
+}
