@@ -24,13 +24,24 @@
 #include "access.h"
 #include "platform/kill_point.h"
 
-enum { MEMORY_BYTES = 1 << 18, STACK_BYTES = 1 << 17, WORDS_MAX = 1 << 14, NAMES_MAX = 256 };
+enum {
+    MEMORY_BYTES = 1 << 18,
+    STACK_BYTES = 1 << 17,
+    WORDS_MAX = 1 << 14,
+    NAMES_MAX = 256,
+    KEPT_MAX = 4
+};
 
 struct core core;
 
 static const struct model_scenario *scenario;
 static _Alignas(64) char memory[MEMORY_BYTES];
 static size_t memory_used;
+static struct kept {
+    char *base;
+    size_t bytes;
+} kept[KEPT_MAX];
+static unsigned kept_count;
 static _Alignas(64) char stacks[MODEL_PROCESSES_MAX][STACK_BYTES];
 
 /* Each process as it begins; what its stack holds then. */
@@ -230,6 +241,7 @@ void engine_begin(const struct model_scenario *begun)
     memset(&core, 0, sizeof(core));
     memset(memory, 0, memory_used);
     memory_used = 0;
+    kept_count = 0;
     name_count = 0;
     failure[0] = '\0';
     core.deaths_left = begun->deaths;
@@ -325,10 +337,27 @@ void *model_take(size_t bytes)
     return taken;
 }
 
-const char *engine_memory(size_t *bytes)
+void model_keep(void *base, size_t bytes)
 {
-    *bytes = memory_used;
-    return memory;
+    assert(kept_count < KEPT_MAX);
+    kept[kept_count++] = (struct kept){.base = base, .bytes = bytes};
+}
+
+static char *part_of_memory(unsigned part, size_t *bytes)
+{
+    if (part == 0) {
+        *bytes = memory_used;
+        return memory;
+    }
+    if (part > kept_count)
+        return NULL;
+    *bytes = kept[part - 1].bytes;
+    return kept[part - 1].base;
+}
+
+const char *engine_memory(unsigned part, size_t *bytes)
+{
+    return part_of_memory(part, bytes);
 }
 
 const char *engine_stack(unsigned process, size_t *bytes)
@@ -740,41 +769,44 @@ void model_free(void *from)
 
 /* ---- States -------------------------------------------------------------- */
 
+/* What a copy of a state is made of, piece by piece, and NULL at the end. */
+static char *piece(unsigned number, size_t *bytes)
+{
+    if (number == 0) {
+        *bytes = sizeof(core);
+        return (char *)&core;
+    }
+    number--;
+    if (number < scenario->process_count)
+        return (char *)engine_stack(number, bytes);
+    return part_of_memory(number - scenario->process_count, bytes);
+}
+
 size_t engine_state_bytes(void)
 {
-    size_t bytes = sizeof(core) + memory_used;
+    size_t total = 0;
+    size_t bytes;
 
-    for (unsigned i = 0; i < scenario->process_count; i++)
-        bytes += (size_t)(stacks[i] + STACK_BYTES - core.processes[i].coroutine.stack_low);
-    return bytes;
+    for (unsigned i = 0; piece(i, &bytes) != NULL; i++)
+        total += bytes;
+    return total;
 }
 
 void engine_save(char *to)
 {
-    memcpy(to, &core, sizeof(core));
-    to += sizeof(core);
-    memcpy(to, memory, memory_used);
-    to += memory_used;
-    for (unsigned i = 0; i < scenario->process_count; i++) {
-        size_t bytes;
-        const char *stack = engine_stack(i, &bytes);
+    const char *from;
+    size_t bytes;
 
-        memcpy(to, stack, bytes);
-        to += bytes;
-    }
+    for (unsigned i = 0; (from = piece(i, &bytes)) != NULL; i++, to += bytes)
+        memcpy(to, from, bytes);
 }
 
+/* The first piece says where the stacks are. */
 void engine_load(const char *from)
 {
-    memcpy(&core, from, sizeof(core));
-    from += sizeof(core);
-    memcpy(memory, from, memory_used);
-    from += memory_used;
-    for (unsigned i = 0; i < scenario->process_count; i++) {
-        size_t bytes;
+    char *to;
+    size_t bytes;
 
-        (void)engine_stack(i, &bytes);
-        memcpy(core.processes[i].coroutine.stack_low, from, bytes);
-        from += bytes;
-    }
+    for (unsigned i = 0; (to = piece(i, &bytes)) != NULL; i++, from += bytes)
+        memcpy(to, from, bytes);
 }

@@ -82,8 +82,8 @@ void engine_step(unsigned process);
 bool engine_can_flush(unsigned process, unsigned entry);
 void engine_flush(unsigned process, unsigned entry);
 
-/* The memory that was given out, and the stack of a process. */
-const char *engine_memory(size_t *bytes);
+/* The parts of memory that processes change, from 0 on, then NULL; and the stack of a process. */
+const char *engine_memory(unsigned part, size_t *bytes);
 const char *engine_stack(unsigned process, size_t *bytes);
 
 /* Saves to memory that has room for engine_state_bytes(). */

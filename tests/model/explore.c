@@ -75,10 +75,13 @@ static void *grow(void *memory, size_t bytes)
 
 static uint64_t hash_memory(void)
 {
+    uint64_t hash = 0;
+    const char *memory;
     size_t bytes;
-    const char *memory = engine_memory(&bytes);
 
-    return XXH3_64bits(memory, bytes);
+    for (unsigned part = 0; (memory = engine_memory(part, &bytes)) != NULL; part++)
+        hash = XXH3_64bits_withSeed(memory, bytes, hash);
+    return hash;
 }
 
 /* The course of events that led here matters only where it is limited. */

@@ -51,6 +51,9 @@ int model_main(int argc, char **argv, const struct model_scenario *scenarios, si
 /* Zeroed, 64-byte aligned. */
 void *model_take(size_t bytes);
 
+/* Memory of the scenario's own that changes, too; set_up has to put it as it is to begin. */
+void model_keep(void *memory, size_t bytes);
+
 /* How traces call a word or an array of them; show, if not NULL, writes out a value. */
 typedef void model_show(uint64_t value, char *text, size_t size);
 void model_name(const volatile void *words, size_t bytes, model_show *show, const char *format, ...)
