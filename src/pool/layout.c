@@ -148,6 +148,46 @@ static int lay_out(struct ff_layout *layout)
     return 0;
 }
 
+/* ---- Handles of queues ---------------------------------------------------- */
+
+static size_t bytes_of_handles(void)
+{
+    size_t page = ff_page_bytes();
+
+    return (sizeof(struct ff_queues_shared) + page - 1) & ~(page - 1);
+}
+
+int ff_queues_open(struct ff_layout *layout)
+{
+    size_t bytes = bytes_of_handles();
+
+    layout->queues = ff_map_reserve(&bytes, bytes);
+    if (layout->queues == NULL)
+        return FORKFOLD_E_MEMORY;
+    ff_queues_lock(layout);
+    return 0;
+}
+
+void ff_queues_close(struct ff_layout *layout)
+{
+    if (layout->queues != NULL)
+        ff_map_release(layout->queues, bytes_of_handles());
+    layout->queues = NULL;
+}
+
+bool ff_queues_unlock(const struct ff_layout *layout)
+{
+    return ff_map_read_write(layout->queues, bytes_of_handles()) == 0;
+}
+
+void ff_queues_lock(const struct ff_layout *layout)
+{
+    /* It fails only where a system cannot split a mapping, and then they can be written to. */
+    (void)ff_map_read_only(layout->queues, bytes_of_handles());
+}
+
+/* ---- All of it ------------------------------------------------------------ */
+
 /* Without any the pool has everything but files. */
 static void reserve_file_addresses(struct ff_layout *layout)
 {

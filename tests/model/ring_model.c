@@ -268,13 +268,13 @@ static struct batch *held_by(unsigned self, unsigned r)
 }
 
 /* A batch to hold, or NULL when the ring has ended. */
-static struct batch *take(unsigned self, unsigned r, uint64_t *position)
+static struct batch *take(unsigned self, unsigned r, struct ff_ring_batch *taken)
 {
     for (;;) {
         model_look();
-        switch (ff_ring_take(&world->rings[r], self, position)) {
+        switch (ff_ring_take(&world->rings[r], self, taken)) {
         case FF_RING_OK:
-            note_delivery(self, r, *position);
+            note_delivery(self, r, taken->position);
             return held_by(self, r);
         case FF_RING_ENDED:
             check_all_acknowledged(r);
@@ -297,10 +297,11 @@ static void note_done(struct batch *batch, uint64_t done)
         batch->holder = 0;
 }
 
-static void acknowledge(struct batch *batch, unsigned r, uint64_t position)
+static void acknowledge(struct batch *batch, unsigned r, struct ff_ring_batch *taken)
 {
     for (uint64_t done = batch->items + 1; done <= setting()->items; done++) {
-        ff_ring_acknowledge(&world->rings[r], position, done);
+        taken->done = done;
+        ff_ring_acknowledge(&world->rings[r], taken);
         note_done(batch, done);
         model_note("has acknowledged %llu items", (unsigned long long)done);
     }
@@ -309,16 +310,16 @@ static void acknowledge(struct batch *batch, unsigned r, uint64_t position)
 static void consume_from(unsigned self, unsigned r)
 {
     struct batch *batch;
-    uint64_t position;
+    struct ff_ring_batch taken;
 
-    while ((batch = take(self, r, &position)) != NULL) {
+    while ((batch = take(self, r, &taken)) != NULL) {
         if (setting()->gives_back && !world->has_given_back[self]) {
             world->has_given_back[self] = true;
             batch->holder = 0;
             batch->returns++;
-            ff_ring_give_back(&world->rings[r], position);
+            ff_ring_give_back(&world->rings[r], &taken);
         } else {
-            acknowledge(batch, r, position);
+            acknowledge(batch, r, &taken);
         }
     }
 }
@@ -334,19 +335,19 @@ static void consume(unsigned self)
 static void pass_on(unsigned self)
 {
     struct batch *batch;
-    uint64_t position;
+    struct ff_ring_batch taken;
     uint64_t target;
 
-    while ((batch = take(self, 0, &position)) != NULL) {
+    while ((batch = take(self, 0, &taken)) != NULL) {
         for (uint64_t done = batch->items + 1; done <= setting()->items; done++) {
             if (!claim(self, 1, &target)) {
                 model_fail("the second ring ended before the first");
                 return;
             }
-            ff_own_set(contents_at(1, target), raw(contents_at(0, position)));
-            ff_ring_pass_on(&world->rings[0], position, done, &world->rings[1], target,
-                            setting()->items);
-            ff_ring_acknowledge(&world->rings[0], position, done);
+            ff_own_set(contents_at(1, target), raw(contents_at(0, taken.position)));
+            taken.done = done;
+            ff_ring_pass_on(&world->rings[0], &taken, &world->rings[1], target, setting()->items);
+            ff_ring_acknowledge(&world->rings[0], &taken);
             note_done(batch, done);
         }
     }
@@ -357,11 +358,11 @@ static void pass_on(unsigned self)
 static void consume_passed(unsigned self)
 {
     struct batch *batches = world->batches[1];
-    uint64_t position;
+    struct ff_ring_batch taken;
 
     for (;;) {
         model_look();
-        enum ff_ring_answer answer = ff_ring_take(&world->rings[1], self, &position);
+        enum ff_ring_answer answer = ff_ring_take(&world->rings[1], self, &taken);
 
         if (answer == FF_RING_ENDED)
             return;
@@ -369,7 +370,7 @@ static void consume_passed(unsigned self)
             model_await_change();
             continue;
         }
-        unsigned number = (unsigned)raw(contents_at(1, position)) % BATCHES_MAX;
+        unsigned number = (unsigned)raw(contents_at(1, taken.position)) % BATCHES_MAX;
 
         model_note("has what batch %u was made to", number);
         batches[number].deliveries++;
@@ -377,7 +378,8 @@ static void consume_passed(unsigned self)
                     "batch %u was passed on too often", number);
         MODEL_CHECK(world->batches[0][number].is_committed,
                     "batch %u was passed on and not committed", number);
-        ff_ring_acknowledge(&world->rings[1], position, setting()->items);
+        taken.done = taken.count;
+        ff_ring_acknowledge(&world->rings[1], &taken);
     }
 }
 
