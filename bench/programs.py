@@ -206,6 +206,11 @@ def python_call(name, repeats, what=""):
     return command
 
 
+# Integers that go through a queue, one by one and in batches.
+SINGLE = "300000"
+BATCHED = "3000000"
+
+
 class Program(NamedTuple):
     """question: which words it counts, "letters", "lower" (what lower().split() gives) or "ascii"
     (the same for ASCII letters only); None where it answers another one."""
@@ -239,6 +244,10 @@ PROGRAMS = {
     "openblas-1500": Program(openblas(5, "1500", None)),
     "call-matmul-100": Program(own_call("matmul", 1000, "100")),
     "openblas-100": Program(openblas(1000, "100", 1)),
+    "call-queue-1": Program(own_call("queue-1", 10, SINGLE)),
+    "python-queue-1": Program(python_call("queue", 1, f"{SINGLE}/1")),
+    "call-queue-batch": Program(own_call("queue-batch", 10, BATCHED)),
+    "python-queue-batch": Program(python_call("queue", 1, f"{BATCHED}/100")),
     "call-text-1m": Program(own_call("text", 10)),
     "python-text": Program(python_call("text", 1)),
 }

@@ -55,6 +55,10 @@ CALL_ROWS = (
          "openblas-1500"),
     call("matmul-100", "100 x 100 doubles", "one call of OpenBLAS", "max", 1.15, 1.02,
          "openblas-100"),
+    call("queue-1", "300,000 integers from one worker to another, one by one", "multiprocessing.Queue",
+         "min", 40, 200, "python-queue-1"),
+    call("queue-batch", "3 M integers likewise, in batches of 100", "the same batches", "min", 20, 60,
+         "python-queue-batch"),
     call("text-1m", "1 M words in memory", "Python pool, letters rule", "min", 30, 80, "python-text",
          "million"),
 )

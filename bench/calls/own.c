@@ -2,12 +2,14 @@
 /*
  * Times a call of libforkfold.
  *
- * usage: own map|open-map-close|matmul|text WORKERS REPEATS [N | FILE]
+ * usage: own map|open-map-close|matmul|text|queue-1|queue-batch WORKERS REPEATS [N | FILE]
  *
  *   map             f of N doubles in shared arrays, on an open pool
  *   open-map-close  f of N doubles in own memory, from before the pool to after it
  *   matmul          a product of N x N doubles in shared arrays, on an open pool
  *   text            the words of FILE, in own memory, on an open pool; all are read
+ *   queue-1         N integers through a queue, from one worker to another, one by one
+ *   queue-batch     likewise, in batches of 100
  */
 #include <forkfold.h>
 
@@ -17,6 +19,7 @@ struct state {
     forkfold_pool *pool;
     unsigned workers;
     uint64_t count;
+    uint64_t batch; /* of a queue */
     double *input;
     double *output;
     forkfold_matrix matrices[3];
@@ -132,7 +135,7 @@ static void count(void *context)
     forkfold_words_close(words);
 }
 
-static uint64_t digest_words(void *context)
+static uint64_t digest_kept(void *context)
 {
     return ((const struct state *)context)->digest;
 }
@@ -151,7 +154,77 @@ static void time_text(struct state *state, unsigned repeats, const char *path)
         fail("cannot read the text");
     fclose(file);
     open_pool(state);
-    time_calls(repeats, count, state, digest_words);
+    time_calls(repeats, count, state, digest_kept);
+}
+
+/* ---- Queues -------------------------------------------------------------- */
+
+enum { BATCH = 100 };
+
+struct course {
+    forkfold_queue *queue;
+    uint64_t count;
+    uint64_t batch;
+};
+
+static int produce(const struct course *course)
+{
+    uint64_t batch[BATCH];
+    int code = 0;
+
+    for (uint64_t i = 0; i < course->count && code == 0; i += course->batch) {
+        for (uint64_t k = 0; k < course->batch; k++)
+            batch[k] = i + k;
+        code = forkfold_queue_put(course->queue, batch, course->batch, UINT64_MAX);
+    }
+    return code == 0 ? forkfold_queue_end(course->queue, 0) : code;
+}
+
+static int consume(const struct course *course, uint64_t *sum)
+{
+    forkfold_batch batch;
+    int code;
+
+    *sum = 0;
+    while ((code = forkfold_queue_get(course->queue, 0, &batch, UINT64_MAX)) == 1)
+        for (uint64_t k = 0; k < batch.count; k++)
+            *sum += ((const uint64_t *)batch.items)[k];
+    return code;
+}
+
+static int produce_or_consume(const forkfold_item *item)
+{
+    return item->index == 0 ? produce(item->context) : consume(item->context, item->result);
+}
+
+static void send(void *context)
+{
+    struct state *state = context;
+    forkfold_queue_options of = {.item_bytes = sizeof(uint64_t), .batch_items = state->batch};
+    struct course course = {.count = state->count, .batch = state->batch};
+    forkfold_call_options options = {.function = produce_or_consume,
+                                     .count = 2,
+                                     .chunk = 1,
+                                     .context = &course,
+                                     .context_bytes = sizeof(course),
+                                     .result_bytes = sizeof(uint64_t),
+                                     .stop_on_failure = 1};
+    forkfold_call *call;
+
+    check(state, forkfold_queue_open(state->pool, &of, &course.queue));
+    check(state, forkfold_map(state->pool, &options, &call));
+    state->digest = ((const uint64_t *)forkfold_call_results(call))[1];
+    forkfold_call_close(call);
+    forkfold_queue_close(course.queue);
+}
+
+static void time_queue(struct state *state, unsigned repeats, uint64_t batch)
+{
+    if (state->workers < 2)
+        state->workers = 2;
+    state->batch = batch;
+    open_pool(state);
+    time_calls(repeats, send, state, digest_kept);
 }
 
 int main(int argc, char **argv)
@@ -160,7 +233,8 @@ int main(int argc, char **argv)
     unsigned repeats;
 
     if (argc != 5)
-        fail("usage: own map|open-map-close|matmul|text WORKERS REPEATS N|FILE");
+        fail(
+            "usage: own map|open-map-close|matmul|text|queue-1|queue-batch WORKERS REPEATS N|FILE");
     state.workers = (unsigned)strtoul(argv[2], NULL, 10);
     repeats = (unsigned)strtoul(argv[3], NULL, 10);
     state.count = strtoull(argv[4], NULL, 10);
@@ -172,6 +246,10 @@ int main(int argc, char **argv)
         time_matmul(&state, repeats);
     else if (strcmp(argv[1], "text") == 0)
         time_text(&state, repeats, argv[4]);
+    else if (strcmp(argv[1], "queue-1") == 0)
+        time_queue(&state, repeats, 1);
+    else if (strcmp(argv[1], "queue-batch") == 0)
+        time_queue(&state, repeats, BATCH);
     else
         fail("no such call");
     return 0;

@@ -4,10 +4,14 @@
 
 usage: bench/calls/pool.py open-map-close WORKERS REPEATS N
        bench/calls/pool.py text WORKERS REPEATS FILE
+       bench/calls/pool.py queue WORKERS REPEATS N/BATCH
 
   open-map-close  f of N doubles, from before the pool is opened to after it is closed
   text            the words of FILE by the letters rule, on an open pool, whose workers have the text
                   since they were forked: only places in it are sent to them
+
+  queue           N integers through a multiprocessing.Queue, from one process to another, which are
+                  forked for it; in lists of BATCH, or one by one
 
 Prints "SECONDS DIGEST" as the programs beside this one do: see calls.h.
 """
@@ -79,6 +83,32 @@ def open_map_close(workers, values):
     return results
 
 
+def produce(queue, count, batch):
+    for first in range(0, count, batch):
+        queue.put(first if batch == 1 else list(range(first, first + batch)))
+    queue.put(None)
+
+
+def consume(queue, pipe):
+    total = 0
+    for batch in iter(queue.get, None):
+        total += batch if isinstance(batch, int) else sum(batch)
+    pipe.send(total)
+
+
+def through_queue(count, batch):
+    queue = context.Queue()
+    here, there = context.Pipe(duplex=False)
+    processes = [context.Process(target=produce, args=(queue, count, batch)),
+                 context.Process(target=consume, args=(queue, there))]
+    for process in processes:
+        process.start()
+    total = here.recv()
+    for process in processes:
+        process.join()
+    return total
+
+
 def time_calls(repeats, act, digest):
     act()
     seconds = []
@@ -95,6 +125,10 @@ def main():
     if way == "open-map-close":
         values = numbers(int(what))
         time_calls(repeats, lambda: open_map_close(workers, values), digest_of_numbers)
+        return
+    if way == "queue":
+        count, batch = map(int, what.split("/"))
+        time_calls(repeats, lambda: through_queue(count, batch), int)
         return
     with open(what, encoding="utf-8") as file:
         TEXT = file.read()

@@ -289,6 +289,13 @@ def test_python_pool_counts_a_text_in_memory(tmp_path):
     assert measure.call(command)[1] == str(pool.digest_of_words(expected))
 
 
+@pytest.mark.parametrize("batch", (1, 100))
+def test_python_queue_brings_everything(tmp_path, batch):
+    command = programs.python_call("queue", 1, f"1000/{batch}")
+    settings = programs.Settings(2, tmp_path, tmp_path)
+    assert measure.call(command(settings, ""))[1] == str(sum(range(1000)))
+
+
 def test_pieces_of_a_text_are_all_of_it_and_end_at_white_space():
     text = "one  two three\nfour "
     for pieces in range(1, 12):
