@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The ring: one process step by step, deaths between the steps, and threads for processes. */
 #include <pthread.h>
-#include <sched.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -12,6 +11,8 @@
 #include <cmocka.h>
 
 #include "memory/ring.h"
+#include "platform/clock.h"
+#include "platform/futex.h"
 #include "platform/kill_point.h"
 #include "random_keys.h"
 
@@ -948,14 +949,16 @@ static void random_deaths_in_a_chain_lose_nothing_and_double_nothing(void **stat
 
 /* ---- Threads for processes ----------------------------------------------- */
 
-enum { THREADS_MAX = 4, PUTS = 20000 };
+enum { THREADS_MAX = 4, TURNS = 400, PUTS_MAX = TURNS << SHIFT_MAX };
 
 struct race {
     struct fixture *f;
     unsigned producers;
     unsigned consumers;
+    uint64_t puts;           /* of each producer */
     unsigned returns_one_in; /* 0: nobody gives anything back */
-    ff_word64 outs[THREADS_MAX][PUTS];
+    ff_word32 changes;       /* for those who find nothing */
+    ff_word64 outs[THREADS_MAX][PUTS_MAX];
 };
 
 struct racer {
@@ -964,23 +967,40 @@ struct racer {
     pthread_t thread;
 };
 
+/* Relaxed, and with system calls: the sanitizer must not take this for what orders the batches. */
+static void note_change(struct race *race)
+{
+    atomic_fetch_add_explicit(&race->changes, 1, memory_order_relaxed);
+    ff_futex_wake(&race->changes, UINT64_MAX);
+}
+
+/* So it may miss one. */
+static void await_change(struct race *race, uint32_t seen)
+{
+    ff_futex_wait(&race->changes, seen, ff_clock_ns() + FF_NS_PER_MS);
+}
+
 static void *produce(void *context)
 {
     struct racer *racer = context;
     struct fixture *f = racer->race->f;
 
-    for (uint64_t i = 0; i < PUTS;) {
+    for (uint64_t i = 0; i < racer->race->puts;) {
+        uint32_t seen = ff_snapshot32(&racer->race->changes);
         enum ff_ring_answer answer =
             put(f, &f->rings[0], racer->number, (uint64_t)racer->number << 32 | i);
 
-        if (answer == FF_RING_OK)
-            i++;
-        else if (answer == FF_RING_NONE)
-            sched_yield();
-        else
+        if (answer == FF_RING_NONE) {
+            await_change(racer->race, seen);
+            continue;
+        }
+        if (answer != FF_RING_OK)
             abort();
+        note_change(racer->race);
+        i++;
     }
     ff_ring_end(&f->rings[0], racer->number);
+    note_change(racer->race);
     return NULL;
 }
 
@@ -993,12 +1013,15 @@ static void *consume(void *context)
     enum ff_ring_answer answer;
     struct ff_ring_batch batch;
     unsigned taken = 0;
+    uint32_t seen = ff_snapshot32(&race->changes);
 
     while ((answer = ff_ring_take(ring, THREADS_MAX + racer->number, &batch)) != FF_RING_ENDED) {
         if (answer != FF_RING_OK) {
-            sched_yield();
+            await_change(race, seen);
+            seen = ff_snapshot32(&race->changes);
             continue;
         }
+        seen = ff_snapshot32(&race->changes);
 
         uint64_t value = batch_at(race->f, ring, batch.position)[0];
         uint64_t producer = value >> 32;
@@ -1006,15 +1029,17 @@ static void *consume(void *context)
 
         if (race->returns_one_in != 0 && ++taken % race->returns_one_in == 0) {
             ff_ring_give_back(ring, &batch);
+            note_change(race);
             continue;
         }
-        if (producer >= race->producers || number >= PUTS)
+        if (producer >= race->producers || number >= race->puts)
             abort();
         /* What one producer puts a single consumer takes in that order. */
         if (race->consumers == 1 && race->returns_one_in == 0 && number != expected[producer]++)
             abort();
         (void)ff_take_next(&race->outs[producer][number]);
         acknowledge(ring, &batch, 1);
+        note_change(race);
     }
     return NULL;
 }
@@ -1029,6 +1054,7 @@ static void run_race(unsigned shift, unsigned producers, unsigned consumers, uns
     race->f = make(shift, (UINT64_C(1) << producers) - 1);
     race->producers = producers;
     race->consumers = consumers;
+    race->puts = (uint64_t)TURNS << shift;
     race->returns_one_in = returns;
     for (unsigned i = 0; i < producers; i++, count++)
         racers[count] = (struct racer){.race = race, .number = i};
@@ -1041,7 +1067,7 @@ static void run_race(unsigned shift, unsigned producers, unsigned consumers, uns
     for (unsigned i = 0; i < count; i++)
         pthread_join(racers[i].thread, NULL);
     for (unsigned i = 0; i < producers; i++)
-        for (unsigned k = 0; k < PUTS; k++)
+        for (uint64_t k = 0; k < race->puts; k++)
             assert_int_equal(ff_peer_get(&race->outs[i][k]), 1);
     free(race->f);
     free(race);
