@@ -116,6 +116,7 @@ enum ff_ring_answer ff_ring_claim(const struct ff_ring *ring, unsigned holder, u
 {
     enum ff_ring_answer answer;
     uint64_t word;
+    uint64_t tail;
 
     if (is_damaged(ring))
         return FF_RING_DAMAGED;
@@ -128,7 +129,9 @@ enum ff_ring_answer ff_ring_claim(const struct ff_ring *ring, unsigned holder, u
     } while (!ff_swap_if(&ff_ring_cell(ring, *position)->word, &word,
                          encode(turn_at(ring, *position), WRITING, holder)));
     FF_KILL_POINT("ring.claim.taken");
-    move_on(&ring->words->tail, *position);
+    /* Not in vain: who takes what will be in it, at the head, does not look whether it is behind. */
+    tail = *position;
+    (void)ff_swap_if(&ring->words->tail, &tail, tail + 1);
     /*
      * Partner: ff_ring_take(), which looks whether all have ended before it looks for cells that
      * are being written.  Either it sees this one, or the end is seen here.
