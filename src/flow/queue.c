@@ -449,7 +449,7 @@ static void acknowledge(const struct caller *caller, const forkfold_queue *queue
 static int take(const struct caller *caller, const forkfold_queue *queue, uint64_t timeout_ns,
                 struct ff_queue_hold *hold)
 {
-    struct ff_ring_batch batch;
+    struct ff_ring_batch batch = {0};
     int code = wait_for_cell(caller, queue, true, timeout_ns, &batch);
 
     if (code < 0)
