@@ -44,6 +44,11 @@ bench-plot: ## draws time against workers, input size and number of files: bench
 	@$(SETUP) bench || echo "forkfold bench: goes on with what there is" >&2
 	@/usr/bin/python3 bench/plot.py
 
+model: ## checks the protocols between processes in more courses of events than the tests do: minutes
+	@$(SETUP) run check
+	@tools/build check
+	@FORKFOLD_MODEL=deep meson test -C build-check --no-rebuild --suite model --timeout-multiplier 0 --verbose
+
 fuzz: ## fuzzes each target for FUZZ_SECONDS=60; TARGETS="words split" only those
 	@$(SETUP) run check fuzz
 	@tests/fuzz/run $(TARGETS)
@@ -68,4 +73,4 @@ clean: ## removes all build folders
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 24
 
-.PHONY: build run check check-sanitize check-threads fuzz bench bench-plot lint format install clean help
+.PHONY: build run check check-sanitize check-threads model fuzz bench bench-plot lint format install clean help

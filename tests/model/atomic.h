@@ -38,6 +38,7 @@
     model_swap(word, sizeof(*(word)), expected, value, false, order)
 #define atomic_thread_fence(order) model_fence(order)
 
-#include "../../src/platform/atomic.h"
+/* There is only one of this name in the places where the compiler looks. */
+#include "platform/atomic.h"
 
 #endif

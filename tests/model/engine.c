@@ -29,7 +29,7 @@ enum {
     STACK_BYTES = 1 << 17,
     WORDS_MAX = 1 << 14,
     NAMES_MAX = 256,
-    KEPT_MAX = 4
+    KEPT_MAX = 8
 };
 
 struct core core;
@@ -49,12 +49,14 @@ static struct process births[MODEL_PROCESSES_MAX];
 static char birth_stacks[MODEL_PROCESSES_MAX][1024];
 
 static unsigned current = MODEL_NOBODY;
+static bool has_run[MODEL_PROCESSES_MAX];
 static char failure[512];
 
 /* ---- Traces -------------------------------------------------------------- */
 
 static bool is_tracing;
 static const char *passed; /* the kill point that the process that runs passed last */
+static const char *told;   /* the same, until a trace has told it */
 
 static struct name {
     const volatile char *begin;
@@ -142,19 +144,94 @@ static void tell(const volatile void *word, unsigned bytes, const char *what, ui
         name->show(value, shown, sizeof(shown));
     else
         snprintf(shown, sizeof(shown), "%llu", (unsigned long long)value);
-    engine_say("%s %s %s%s%s", text, what, shown, passed != NULL ? "  after " : "",
-               passed != NULL ? passed : "");
-    passed = NULL;
+    engine_say("%s %s %s%s%s", text, what, shown, told != NULL ? "  after " : "",
+               told != NULL ? told : "");
+    told = NULL;
 }
 
 /* For the kill points of the code under test: they tell in a trace where it is. */
 void ff_kill_point(const char *point)
 {
-    passed = point;
+    passed = told = point;
 }
 
 void ff_kill_points_open(void)
 {
+}
+
+/* ---- A heap -------------------------------------------------------------- */
+
+enum { HEAP_UNITS = 48, UNIT_BYTES = 64 };
+
+static struct heap {
+    uint8_t owner[HEAP_UNITS];  /* of the unit: process + 1, or 0 while it is free */
+    uint8_t length[HEAP_UNITS]; /* in units, of what begins here */
+    char units[HEAP_UNITS][UNIT_BYTES];
+} * heap;
+
+void model_open_heap(void)
+{
+    heap = model_take(sizeof(*heap));
+}
+
+static void free_unit(unsigned unit)
+{
+    heap->owner[unit] = heap->length[unit] = 0;
+    memset(heap->units[unit], 0, UNIT_BYTES);
+}
+
+static bool is_room(unsigned first, unsigned length)
+{
+    for (unsigned i = 0; i < length; i++)
+        if (heap->owner[first + i] != 0)
+            return false;
+    return true;
+}
+
+void *model_allocate(size_t bytes)
+{
+    unsigned length = bytes > 0 ? (unsigned)((bytes + UNIT_BYTES - 1) / UNIT_BYTES) : 1;
+    unsigned first = 0;
+
+    while (first + length <= HEAP_UNITS && !is_room(first, length))
+        first++;
+    assert(first + length <= HEAP_UNITS);
+    for (unsigned i = 0; i < length; i++)
+        heap->owner[first + i] = (uint8_t)(current + 1);
+    heap->length[first] = (uint8_t)length;
+    return heap->units[first];
+}
+
+void model_free(void *from)
+{
+    unsigned first;
+
+    if (from == NULL)
+        return;
+    first = (unsigned)(((char *)from - heap->units[0]) / UNIT_BYTES);
+    for (unsigned i = 0, length = heap->length[first]; i < length; i++)
+        free_unit(first + i);
+}
+
+void *model_reallocate(void *from, size_t bytes)
+{
+    void *to = model_allocate(bytes);
+    size_t before;
+
+    if (from == NULL)
+        return to;
+    before = heap->length[((char *)from - heap->units[0]) / UNIT_BYTES] * (size_t)UNIT_BYTES;
+    memcpy(to, from, before < bytes ? before : bytes);
+    model_free(from);
+    return to;
+}
+
+/* Nothing of a process's own outlives it. */
+static void free_all_of(unsigned process)
+{
+    for (unsigned i = 0; i < HEAP_UNITS && heap != NULL; i++)
+        if (heap->owner[i] == process + 1)
+            free_unit(i);
 }
 
 /* ---- Switching ----------------------------------------------------------- */
@@ -200,6 +277,8 @@ static void end_life(unsigned process, enum life life)
     memset(&ended->next, 0, sizeof(ended->next));
     ended->coroutine.stack_low = stacks[process] + STACK_BYTES;
     ended->life = life;
+    has_run[process] = true;
+    free_all_of(process);
     ended->is_looking = ended->has_changed = ended->is_worth_killing = ended->fails = 0;
 }
 
@@ -228,7 +307,7 @@ static void give_birth(unsigned number)
     current = number;
     coroutine_begin(stacks[number], STACK_BYTES, live);
     current = MODEL_NOBODY;
-    process->is_worth_killing = true;
+    process->is_worth_killing = scenario->dies_at == NULL;
     births[number] = *process;
     (void)engine_stack(number, &bytes);
     assert(bytes <= sizeof(birth_stacks[number]));
@@ -242,6 +321,7 @@ void engine_begin(const struct model_scenario *begun)
     memset(memory, 0, memory_used);
     memory_used = 0;
     kept_count = 0;
+    heap = NULL;
     name_count = 0;
     failure[0] = '\0';
     core.deaths_left = begun->deaths;
@@ -255,8 +335,24 @@ void engine_step(unsigned process)
 {
     passed = NULL;
     current = process;
+    has_run[process] = true;
     coroutine_resume(&core.processes[process].coroutine);
     current = MODEL_NOBODY;
+}
+
+const char *engine_passed(void)
+{
+    return passed;
+}
+
+bool engine_has_run(unsigned process)
+{
+    return has_run[process];
+}
+
+void engine_forget_runs(void)
+{
+    memset(has_run, 0, sizeof(has_run));
 }
 
 bool engine_can_step(unsigned process)
@@ -690,6 +786,11 @@ bool model_is_alive(unsigned process)
     return core.processes[process].life == ALIVE;
 }
 
+bool model_is_dead(unsigned process)
+{
+    return core.processes[process].life == DEAD;
+}
+
 unsigned model_find_dead(void)
 {
     for (unsigned i = 0; i < scenario->process_count; i++)
@@ -712,6 +813,7 @@ void model_start_again(unsigned process)
 
     assert(core.processes[process].life == REAPED);
     core.processes[process] = births[process];
+    has_run[process] = true;
     (void)engine_stack(process, &bytes);
     memcpy(core.processes[process].coroutine.stack_low, birth_stacks[process], bytes);
     engine_say("starts another %s", scenario->processes[process].name);
@@ -725,46 +827,6 @@ void model_kill(unsigned process)
     if (process == current)
         end_self(DEAD);
     end_life(process, DEAD);
-}
-
-/* ---- A heap -------------------------------------------------------------- */
-
-/* Places of one size, so that it does not matter in which order they were given back. */
-enum { HEAP_PLACES = 16, PLACE_BYTES = 512 };
-
-static struct heap {
-    uint8_t is_taken[64];
-    char places[HEAP_PLACES][PLACE_BYTES];
-} * heap;
-
-void model_open_heap(void)
-{
-    heap = model_take(sizeof(*heap));
-}
-
-void *model_allocate(size_t bytes)
-{
-    unsigned place = 0;
-
-    assert(bytes <= PLACE_BYTES);
-    while (place < HEAP_PLACES && heap->is_taken[place])
-        place++;
-    assert(place < HEAP_PLACES);
-    heap->is_taken[place] = true;
-    memset(heap->places[place], 0, PLACE_BYTES);
-    return heap->places[place];
-}
-
-void *model_reallocate(void *from, size_t bytes)
-{
-    assert(bytes <= PLACE_BYTES);
-    return from != NULL ? from : model_allocate(bytes);
-}
-
-void model_free(void *from)
-{
-    if (from != NULL)
-        heap->is_taken[((char *)from - heap->places[0]) / PLACE_BYTES] = false;
 }
 
 /* ---- States -------------------------------------------------------------- */

@@ -79,12 +79,18 @@ void engine_begin(const struct model_scenario *scenario);
 
 bool engine_can_step(unsigned process);
 void engine_step(unsigned process);
+/* The kill point that the newest step passed last, or NULL. */
+const char *engine_passed(void);
 bool engine_can_flush(unsigned process, unsigned entry);
 void engine_flush(unsigned process, unsigned entry);
 
 /* The parts of memory that processes change, from 0 on, then NULL; and the stack of a process. */
 const char *engine_memory(unsigned part, size_t *bytes);
 const char *engine_stack(unsigned process, size_t *bytes);
+
+/* Whether the stack of a process may have changed since the last engine_forget_runs(). */
+bool engine_has_run(unsigned process);
+void engine_forget_runs(void);
 
 /* Saves to memory that has room for engine_state_bytes(). */
 size_t engine_state_bytes(void);

@@ -36,6 +36,7 @@ struct action {
 struct frame {
     size_t saved; /* where its state is */
     uint64_t memory_hash;
+    uint64_t stack_hashes[MODEL_PROCESSES_MAX];
     struct action actions[ACTIONS_MAX];
     uint8_t count;
     uint8_t next;
@@ -45,8 +46,8 @@ struct frame {
 
 static struct search {
     const struct model_scenario *scenario;
+    bool is_brief; /* that there is a violation is enough */
     unsigned preemptions_max;
-    uint64_t states_max;
     struct frame *frames;
     size_t depth;
     size_t frame_capacity;
@@ -73,6 +74,12 @@ static void *grow(void *memory, size_t bytes)
 
 /* ---- States that were seen ----------------------------------------------- */
 
+static uint64_t mix(uint64_t hash, uint64_t next)
+{
+    hash = (hash ^ next) * UINT64_C(0x9e3779b97f4a7c15);
+    return hash ^ hash >> 32;
+}
+
 static uint64_t hash_memory(void)
 {
     uint64_t hash = 0;
@@ -80,30 +87,35 @@ static uint64_t hash_memory(void)
     size_t bytes;
 
     for (unsigned part = 0; (memory = engine_memory(part, &bytes)) != NULL; part++)
-        hash = XXH3_64bits_withSeed(memory, bytes, hash);
+        hash = mix(hash, XXH3_64bits(memory, bytes));
     return hash;
+}
+
+/* Of the stacks that have changed; the others' hashes are those of the frame before. */
+static void hash_stacks(struct frame *frame, const struct frame *before)
+{
+    for (unsigned i = 0; i < search.scenario->process_count; i++) {
+        size_t bytes;
+        const char *stack = engine_stack(i, &bytes);
+
+        frame->stack_hashes[i] = before != NULL && !engine_has_run(i) ? before->stack_hashes[i]
+                                                                      : XXH3_64bits(stack, bytes);
+    }
 }
 
 /* The course of events that led here matters only where it is limited. */
 static uint64_t hash_state(const struct frame *frame)
 {
-    uint64_t hash =
-        XXH3_64bits_withSeed(&core.deaths_left, 2 * sizeof(core.deaths_left), frame->memory_hash);
+    uint64_t hash = mix(frame->memory_hash, core.deaths_left << 32 | core.failures_left);
 
     for (unsigned i = 0; i < search.scenario->process_count; i++) {
         const struct process *process = &core.processes[i];
-        size_t bytes;
-        const char *stack = engine_stack(i, &bytes);
 
-        hash = XXH3_64bits_withSeed(process, offsetof(struct process, buffer[process->buffered]),
-                                    hash);
-        hash = XXH3_64bits_withSeed(stack, bytes, hash);
+        hash = mix(hash, XXH3_64bits(process, offsetof(struct process, buffer[process->buffered])));
+        hash = mix(hash, frame->stack_hashes[i]);
     }
-    if (search.preemptions_max != ANY_NUMBER) {
-        uint8_t course[] = {frame->last, frame->preemptions};
-
-        hash = XXH3_64bits_withSeed(course, sizeof(course), hash);
-    }
+    if (search.preemptions_max != ANY_NUMBER)
+        hash = mix(hash, (uint64_t)frame->last << 32 | frame->preemptions);
     return hash != 0 ? hash : 1;
 }
 
@@ -284,8 +296,13 @@ static void save(void)
 static void judge_death(unsigned process, bool has_changed)
 {
     struct process *p = &core.processes[process];
+    const char *dies_at = search.scenario->dies_at;
+    const char *passed = engine_passed();
 
-    p->is_worth_killing = p->life == ALIVE && (has_changed || p->buffered > 0);
+    p->is_worth_killing =
+        p->life == ALIVE &&
+        (dies_at != NULL ? passed != NULL && strncmp(passed, dies_at, strlen(dies_at)) == 0
+                         : has_changed || p->buffered > 0);
 }
 
 /* The state that there is now: what can happen, unless it was seen before. */
@@ -312,6 +329,7 @@ static void follow(struct frame *frame)
 
     if (frame->next > 1)
         engine_load(search.saved + frame->saved);
+    engine_forget_runs();
     if (action.kind == STEP || action.kind == FAIL) {
         preemptions += is_preemption(frame, action.process);
         last = action.process;
@@ -320,6 +338,7 @@ static void follow(struct frame *frame)
     push(last, preemptions);
     frame = &search.frames[search.depth - 1];
     frame->memory_hash = hash_memory();
+    hash_stacks(frame, frame - 1);
     if (action.kind == STEP || action.kind == FAIL)
         judge_death(action.process, frame->memory_hash != memory_hash);
 }
@@ -334,6 +353,7 @@ static void begin(void)
     engine_begin(search.scenario);
     push(MODEL_NOBODY, 0);
     search.frames[0].memory_hash = hash_memory();
+    hash_stacks(&search.frames[0], NULL);
 }
 
 /* Whether it got to the end; a violation, if any, is in the path of the frames. */
@@ -399,13 +419,14 @@ static void print_path(void)
 
 static bool run(const struct model_scenario *scenario, unsigned number)
 {
+    unsigned preemptions = scenario->preemptions > 0 ? scenario->preemptions : ANY_NUMBER;
     bool is_complete;
 
     search.scenario = scenario;
     engine_forget_words();
     /* Until a whole search has shown nothing new of who shares which word. */
     do
-        is_complete = explore(ANY_NUMBER, STATES_MAX);
+        is_complete = explore(preemptions, STATES_MAX);
     while (engine_has_learnt() && engine_failure() == NULL);
     if (is_complete && engine_failure() == NULL) {
         printf("ok %u - %s\n# %llu states, %llu steps, %llu ends\n", number, scenario->name,
@@ -418,6 +439,10 @@ static bool run(const struct model_scenario *scenario, unsigned number)
         puts("# more states than can be looked at");
         return false;
     }
+    if (search.is_brief) {
+        printf("# violated: %s\n", engine_failure());
+        return false;
+    }
     find_short_path();
     print_path();
     return false;
@@ -427,10 +452,10 @@ static bool is_wanted(const struct model_scenario *scenario, int argc, char **ar
 {
     const char *mode = getenv("FORKFOLD_MODEL");
 
-    for (int i = 1; i < argc; i++)
+    for (int i = 0; i < argc; i++)
         if (strcmp(argv[i], scenario->name) == 0)
             return true;
-    return argc < 2 && (!scenario->is_deep || (mode != NULL && strcmp(mode, "deep") == 0));
+    return argc == 0 && (!scenario->is_deep || (mode != NULL && strcmp(mode, "deep") == 0));
 }
 
 int model_main(int argc, char **argv, const struct model_scenario *scenarios, size_t count)
@@ -440,6 +465,11 @@ int model_main(int argc, char **argv, const struct model_scenario *scenarios, si
     bool all_hold = true;
 
     setvbuf(stdout, NULL, _IOLBF, 0);
+    argc--;
+    argv++;
+    search.is_brief = argc > 0 && strcmp(argv[0], "-b") == 0;
+    argc -= search.is_brief;
+    argv += search.is_brief;
     for (size_t i = 0; i < count; i++)
         wanted += is_wanted(&scenarios[i], argc, argv);
     printf("1..%u\n", wanted);

@@ -35,14 +35,17 @@ struct model_scenario {
     void (*check)(void);  /* in each state; or NULL */
     void (*at_end)(void); /* when nobody can go on, and only daemons wait; or NULL */
     unsigned deaths;      /* the most, of those who may die */
+    const char *dies_at;  /* only after kill points whose names begin so; NULL = anywhere */
+    unsigned preemptions; /* the most, of processes that could go on; 0 = any number */
     unsigned failures;    /* the most, of weak exchanges for no reason */
     enum model_memory memory;
     bool is_deep; /* only with FORKFOLD_MODEL=deep */
 };
 
 /*
- * Explores the scenarios that the arguments name, or all, and prints a line of the TAP for each.
- * The exit status: 0, or 1 if one was violated.
+ * Explores the scenarios that the arguments name, or all, and prints a line of the TAP for each, and
+ * a course of events to each violation, unless the first argument is -b.  The exit status: 0, or 1
+ * if something was violated.
  */
 int model_main(int argc, char **argv, const struct model_scenario *scenarios, size_t count);
 
@@ -86,6 +89,7 @@ void model_wake(const volatile void *word);
 
 /* The first process that has died and is not reaped, or MODEL_NOBODY; not a step. */
 unsigned model_find_dead(void);
+bool model_is_dead(unsigned process); /* and not reaped */
 bool model_is_alive(unsigned process);
 
 /* What it has stored is visible from here on. */

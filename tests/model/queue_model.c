@@ -355,6 +355,7 @@ static const struct model_scenario scenarios[] = {
      .setting = &two_producers,
      .process_count = 3,
      .processes = {PRODUCER(0), PRODUCER(1), CONSUMER(0)},
+     .is_deep = true,
      SCENE},
     {.name = "two_consumers_wait_for_one_batch",
      .setting = &one_batch,
