@@ -6,6 +6,7 @@
 #include <forkfold/call.h>
 #include <forkfold/curve.h>
 #include <forkfold/dictionary.h>
+#include <forkfold/directory.h>
 #include <forkfold/error.h>
 #include <forkfold/failure.h>
 #include <forkfold/matrices.h>

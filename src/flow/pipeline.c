@@ -20,8 +20,10 @@
 #include <string.h>
 
 #include <forkfold/error.h>
-#include <forkfold/pipeline.h>
 
+#include "flow/pipeline.h"
+
+#include "platform/clock.h"
 #include "pool/call.h"
 #include "pool/items.h"
 #include "pool/shared_array.h"
@@ -415,6 +417,26 @@ int forkfold_pipeline_next(forkfold_pipeline *pipeline, forkfold_result *result)
     if (pipeline->is_over)
         return tell_end(pipeline);
     return read_next(pipeline, result);
+}
+
+bool ff_pipeline_wait(forkfold_pipeline *pipeline, uint64_t until_ns)
+{
+    /* It would be found again as the next one. */
+    release_current(pipeline);
+    if (pipeline->is_over)
+        return true;
+    ff_items_look(pipeline->pool);
+    while (!has_news(pipeline)) {
+        if (ff_clock_ns() >= until_ns)
+            return false;
+        ff_items_sleep(pipeline->pool, has_news, pipeline, until_ns);
+    }
+    return true;
+}
+
+const struct forkfold_call *ff_pipeline_call(const forkfold_pipeline *pipeline, unsigned stage)
+{
+    return pipeline->stages[stage].call;
 }
 
 /* ---- Failures ------------------------------------------------------------ */

@@ -100,7 +100,7 @@ static forkfold_progress progress_of(const struct ff_counting *counting)
                                .files_done = done < input->files ? done : input->files,
                                .bytes_found = input->bytes,
                                .bytes_done = now.bytes_done,
-                               .files_failed = failed + counting->words->failure_count,
+                               .files_failed = failed + counting->words->failures.count,
                                .retries = now.retries,
                                .deaths = now.deaths,
                                .discovering = counting->discovering};
@@ -178,14 +178,14 @@ static int stop_if_failed(struct ff_counting *counting)
 
     if (!counting->options->stop_on_failure)
         return 0;
-    if (words->failure_count == 0 && ff_call_counts(counting->pool).failed > 0 &&
+    if (words->failures.count == 0 && ff_call_counts(counting->pool).failed > 0 &&
         take_one_failure(counting) < 0)
         return ff_error_set(&counting->pool->error, FORKFOLD_E_MEMORY,
                             "no memory for the list of failures");
-    if (words->failure_count == 0)
+    if (words->failures.count == 0)
         return 0;
     return ff_error_set(&counting->pool->error, FORKFOLD_E_STOPPED, "an input failed: %s: %s",
-                        words->failures[0].path, words->failures[0].detail);
+                        words->failures.items[0].path, words->failures.items[0].detail);
 }
 
 /* Looks up from the search now and then: at deaths, deadlines, what the host watches. */

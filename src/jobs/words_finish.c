@@ -171,7 +171,7 @@ static int gather_failures(struct ff_counting *counting, bool *failed_groups)
         code = add_reported(counting, failed_groups);
     if (code < 0)
         return ff_error_set(&counting->pool->error, code, "no memory for the list of failures");
-    ff_words_sort_failures(counting->words);
+    ff_failure_list_sort(&counting->words->failures);
     return 0;
 }
 
@@ -440,7 +440,7 @@ static void sum_totals(struct ff_counting *counting, const bool *failed_groups)
             totals->bytes -= inputs[item].stamp.size;
         }
     }
-    totals->files_failed = counting->words->failure_count;
+    totals->files_failed = counting->words->failures.count;
     totals->files_other = ff_discover_unmatched(counting->discover);
     totals->retries = counting->counted.retries;
     totals->deaths = counting->counted.deaths;

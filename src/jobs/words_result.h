@@ -6,6 +6,7 @@
 #include <forkfold/words.h>
 
 #include "flow/merge.h"
+#include "jobs/failure_list.h"
 #include "jobs/spilled.h"
 #include "jobs/words_input.h"
 #include "pool/backtrace.h"
@@ -20,9 +21,7 @@ struct forkfold_words {
     struct ff_file_merge file_merge;
     uint64_t fingerprint;
     int read_error; /* of the last rewind, for the next word that is asked for */
-    forkfold_failure *failures;
-    size_t failure_count;
-    size_t failure_capacity;
+    struct ff_failure_list failures;
     forkfold_words_totals totals;
     forkfold_stats stats;
 };
@@ -38,8 +37,5 @@ int ff_words_fail_quarantined(struct forkfold_words *words, const struct ff_inpu
 int ff_words_disk_rewind(struct forkfold_words *words);                       /* 0 or a code */
 int ff_words_disk_next(struct forkfold_words *words, struct ff_entry *entry); /* 1, 0 or a code */
 void ff_words_disk_close(struct forkfold_words *words);
-
-/* Into byte order of the path. */
-void ff_words_sort_failures(struct forkfold_words *words);
 
 #endif
