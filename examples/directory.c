@@ -15,7 +15,6 @@ static int find_longest(const forkfold_text *text, forkfold_table *unused)
 {
     const char *longest = NULL;
     size_t most = 0;
-    void *result;
 
     (void)unused;
     for (const char *line = text->data; line < text->data + text->bytes;) {
@@ -25,10 +24,9 @@ static int find_longest(const forkfold_text *text, forkfold_table *unused)
         most = bytes > most ? bytes : most;
         line += bytes + 1;
     }
-    if (longest == NULL)
-        return 0;
-    result = forkfold_text_reserve(text, most);
-    return result == NULL || memcpy(result, longest, most) == NULL;
+    void *result = most > 0 ? forkfold_text_reserve(text, most) : NULL;
+
+    return most > 0 && (result == NULL || memcpy(result, longest, most) == NULL);
 }
 
 /* Here: of lines of one length the first in order of the paths. */

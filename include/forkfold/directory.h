@@ -2,6 +2,9 @@
 /*
  * A function of the text of each file of a directory, and what the results come to.
  *
+ * Keyed aggregation: the function adds values to keys; what the keys come to, over all files, is
+ * counted as words are (words.h), on disk if memory does not hold it.
+ *
  * Free aggregation: the function returns bytes, or nothing; a second function folds them into a
  * total in the calling process, one after the other.  Memory does not grow with the number of
  * files: so many results, at most, wait to be folded.
@@ -43,7 +46,7 @@ typedef struct forkfold_text {
     size_t context_bytes;
 } forkfold_text;
 
-/* The sums of one file; none in free aggregation. */
+/* What one file adds; none in free aggregation. */
 typedef struct forkfold_table forkfold_table;
 
 /*
@@ -52,6 +55,16 @@ typedef struct forkfold_table forkfold_table;
  * aggregation.
  */
 typedef int forkfold_map_text(const forkfold_text *text, forkfold_table *table);
+
+/*
+ * Keyed aggregation: adds a value to a key, key_bytes bytes at key, which may be none; what becomes of
+ * two values of one key the job says.  Values are from -(2^63 - 1) to 2^63 - 1.  0, or a negative
+ * code, after which the file fails whatever the function returns: FORKFOLD_E_RANGE (the value, or
+ * what the key has come to), FORKFOLD_E_LIMIT (a key above 2^32 - 1 bytes), FORKFOLD_E_INVALID,
+ * FORKFOLD_E_MEMORY, FORKFOLD_E_SPILL.
+ */
+FORKFOLD_API int forkfold_table_add(forkfold_table *table, const void *key, size_t key_bytes,
+                                    int64_t value);
 
 /*
  * Free aggregation: memory of so many bytes, 16-byte aligned, that becomes the file's result when
@@ -83,16 +96,35 @@ typedef struct forkfold_text_result {
  */
 typedef int forkfold_aggregator(void *total, const forkfold_text_result *result, void *user);
 
+/* Keyed aggregation: what becomes of the values of one key. */
+enum forkfold_combine {
+    FORKFOLD_SUM = 0,
+    FORKFOLD_COUNT, /* how many there are, whatever they are */
+    FORKFOLD_MIN,
+    FORKFOLD_MAX,
+    FORKFOLD_MERGE /* what the job's merge function makes of them */
+};
+
+/*
+ * Makes one value of two of the same key.  Runs in workers, in any order: the result must not depend
+ * on which of the two comes first, nor on which are merged first, and must not be INT64_MIN.
+ */
+typedef int64_t forkfold_merge_values(int64_t a, int64_t b);
+
 typedef struct forkfold_job {
     size_t size; /* sizeof(struct forkfold_job), or 0 for "as compiled" */
     forkfold_map_text *map;
     const void *context; /* context_bytes of it, for map; copied */
     size_t context_bytes;
 
+    /* Keyed aggregation. */
+    enum forkfold_combine combine;
+    forkfold_merge_values *merge; /* for FORKFOLD_MERGE */
+
     /* Free aggregation. */
-    forkfold_aggregator *aggregate;
-    void *total;           /* for aggregate: the initial value, and what it becomes */
-    void *user;            /* for aggregate */
+    forkfold_aggregator *aggregate; /* NULL: the aggregation is keyed */
+    void *total;                    /* for aggregate: the initial value, and what it becomes */
+    void *user;                     /* for aggregate */
     int ordered;           /* nonzero: in byte order of the paths, not as files are done; the list
                               of all paths is kept then */
     unsigned buffer_files; /* files that are read ahead of what is folded; 0 = 64, or 16 for each
@@ -122,7 +154,9 @@ typedef struct forkfold_aggregate_totals {
     uint64_t files_failed; /* the length of the failure list */
     uint64_t files_other;  /* regular files in the directories that the glob left out */
     uint64_t bytes;        /* of the files that count */
-    uint64_t results;      /* that were folded: files, but for those that said nothing */
+    uint64_t results;      /* that were folded: values that were added; in free aggregation, files
+                              but for those that said nothing */
+    uint64_t keys;         /* different ones; 0 in free aggregation */
     uint64_t retries;      /* files that were started again after a death */
     uint64_t deaths;       /* of workers */
     uint64_t elapsed_ns;
@@ -132,9 +166,13 @@ typedef struct forkfold_aggregate_totals {
  * Runs the map function on every file of the directory, or of the job's paths if directory is NULL,
  * and blocks until all is folded.  All paths are checked before anything is read; "-" is a file of
  * that name.  Files are found as forkfold_count_words finds them, and never split; each is read into
- * memory as a whole.  On success (failed files included) the caller owns *aggregate.
- * Errors, after which the total may be folded in part: as of forkfold_count_words, and
- * FORKFOLD_E_CANCELLED when aggregate says so; the sentence is forkfold_pool_message().
+ * memory as a whole.  On success (failed files included) the caller owns *aggregate; a keyed one
+ * borrows the pool: close it before the next call on the pool.
+ * Errors, after which the total may be folded in part: as of forkfold_count_words;
+ * FORKFOLD_E_CANCELLED when aggregate says so; FORKFOLD_E_RANGE when the values of a key pass their
+ * limits, in whole or in what some files come to (which files are added up first is a matter of
+ * timing, so sums of both signs may do so now and then; a result is never wrong).  The sentence is
+ * forkfold_pool_message().
  */
 FORKFOLD_API int forkfold_process_directory(forkfold_pool *pool, const char *directory,
                                             const forkfold_job *job,
@@ -142,9 +180,27 @@ FORKFOLD_API int forkfold_process_directory(forkfold_pool *pool, const char *dir
 
 FORKFOLD_API void forkfold_aggregate_close(forkfold_aggregate *aggregate); /* NULL is allowed */
 
-/* Both live as long as the aggregate. */
+/* What a key has come to.  key_bytes bytes, not NUL-terminated. */
+typedef struct forkfold_value {
+    const void *key;
+    size_t key_bytes;
+    int64_t value;
+} forkfold_value;
+
+/*
+ * Keyed aggregation: the keys, those with the largest magnitude of their value first; of equal
+ * magnitudes the positive ones first, and of equal values in byte order of the key.  next() returns 1
+ * and fills *value, whose key lives until the next call; 0 at the end, and in free aggregation; or a
+ * negative code as forkfold_words_next().  rewind() starts over.
+ */
+FORKFOLD_API int forkfold_aggregate_next(forkfold_aggregate *aggregate, forkfold_value *value);
+FORKFOLD_API void forkfold_aggregate_rewind(forkfold_aggregate *aggregate);
+
+/* All live as long as the aggregate.  Stats of free aggregation have no times of workers. */
 FORKFOLD_API const forkfold_aggregate_totals *
 forkfold_aggregate_get_totals(const forkfold_aggregate *aggregate);
+FORKFOLD_API const forkfold_stats *
+forkfold_aggregate_get_stats(const forkfold_aggregate *aggregate);
 /* The failure with this index in byte order of the path, or NULL past the last. */
 FORKFOLD_API const forkfold_failure *forkfold_aggregate_failure(const forkfold_aggregate *aggregate,
                                                                 size_t index);

@@ -53,16 +53,24 @@ static uint64_t range_start(unsigned range, unsigned range_count)
     return ((uint64_t)range << 32) / range_count;
 }
 
-/* A sum takes no more bytes than its two summands do, so records do not grow. */
+/*
+ * A sum takes no more bytes than its two summands do, so records do not grow; a function of the
+ * host's may make any number of two.
+ */
 size_t ff_fold_range_bound(const struct ff_fold *fold, unsigned range, unsigned range_count)
 {
+    bool grows = fold->combiner != NULL && fold->combiner->kind == FF_COMBINE_CALL;
     size_t bound = FF_RECORD_SLACK;
 
-    for (size_t p = 0; p < fold->partial_count; p++)
-        bound +=
-            (size_t)(ff_partial_find(fold->partials[p], range_start(range + 1, range_count))
-                         .record -
-                     ff_partial_find(fold->partials[p], range_start(range, range_count)).record);
+    for (size_t p = 0; p < fold->partial_count; p++) {
+        struct ff_partial_place first =
+            ff_partial_find(fold->partials[p], range_start(range, range_count));
+        struct ff_partial_place end =
+            ff_partial_find(fold->partials[p], range_start(range + 1, range_count));
+
+        bound += (size_t)(end.record - first.record);
+        bound += grows ? (end.number - first.number) * FF_SHORT_NUMBER_MAX : 0;
+    }
     return bound;
 }
 
@@ -155,9 +163,7 @@ static int fold_entry(struct ff_fold *fold, const struct ff_entry *entry, struct
         struct ff_entry *known = &entries[fold->index[i].number_plus_one - 1];
 
         if (fold->index[i].hash == hash && same_key(known, entry))
-            return __builtin_add_overflow(known->count, entry->count, &known->count)
-                       ? FORKFOLD_E_LIMIT
-                       : 0;
+            return ff_combine(fold->combiner, known->count, entry->count, &known->count);
     }
     entries[(*count)++] = *entry;
     fold->index[i] = (struct ff_fold_index_slot){.hash = hash, .number_plus_one = (uint32_t)*count};

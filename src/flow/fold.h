@@ -22,6 +22,7 @@
 struct ff_fold {
     const struct ff_partial *const *partials; /* borrowed */
     size_t partial_count;
+    const struct ff_combiner *combiner; /* set after opening, borrowed; NULL = counts */
     struct ff_partial_place *positions; /* of each partial: what is not folded yet */
     struct ff_partial_place *ends;      /* of each partial: what is behind the block */
     struct ff_fold_index_slot *index;
@@ -42,7 +43,7 @@ size_t ff_fold_range_bound(const struct ff_fold *fold, unsigned range, unsigned 
 /*
  * Folds one range into out, which has room for ff_fold_range_bound() bytes, as a run in the order
  * of the result.  Range r of R holds the hashes from r * 2^32 / R up to (r + 1) * 2^32 / R.  0,
- * FORKFOLD_E_MEMORY, or FORKFOLD_E_LIMIT when a sum passes 64 bits or 2^30 entries share a hash.
+ * FORKFOLD_E_MEMORY, FORKFOLD_E_LIMIT when 2^30 entries share a hash, or what ff_combine says.
  */
 int ff_fold_range(struct ff_fold *fold, unsigned range, unsigned range_count, unsigned char *out,
                   struct ff_run *run);

@@ -254,11 +254,9 @@ int ff_file_merge_next(struct ff_file_merge *merge, struct ff_entry *entry)
 
         if (ff_entry_compare(head, entry, FF_BY_KEY) != 0)
             break;
-        /* While a source is left, the winner has a head. */
-        /* NOLINTNEXTLINE(clang-analyzer-core.NullDereference) */
-        if (__builtin_add_overflow(entry->count, head->count, &entry->count))
-            return FORKFOLD_E_LIMIT;
-        code = advance(merge);
+        code = ff_combine(merge->combiner, entry->count, head->count, &entry->count);
+        if (code == 0)
+            code = advance(merge);
     }
     return code < 0 ? code : 1;
 }

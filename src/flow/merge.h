@@ -61,7 +61,8 @@ void ff_merge_free(struct ff_merge *merge);   /* {0} is allowed */
 /* ---- Partials in files --------------------------------------------------- */
 
 struct ff_file_merge {
-    struct ff_partial_reader *readers; /* borrowed, one per source */
+    struct ff_partial_reader *readers;  /* borrowed, one per source */
+    const struct ff_combiner *combiner; /* set after opening, borrowed; NULL = counts */
     struct ff_contest contest;
     struct ff_byte_buffer key; /* of the entry that was returned last */
     size_t failed; /* the reader that FORKFOLD_E_SPILL or FORKFOLD_E_DAMAGED came from */
@@ -76,8 +77,8 @@ int ff_file_merge_open(struct ff_file_merge *merge, struct ff_partial_reader *re
 
 /*
  * 1 with the next entry, whose key is valid until the next call; 0 at the end; or a negative code
- * as ff_file_merge_open, FORKFOLD_E_LIMIT when a sum passes 64 bits.  By key, equal keys are one entry
- * with the sum of their counts; by rank, keys occur once.
+ * as ff_file_merge_open, or what ff_combine says.  By key, equal keys are one entry with the sum of
+ * their counts; by rank, keys occur once.
  */
 int ff_file_merge_next(struct ff_file_merge *merge, struct ff_entry *entry);
 

@@ -286,7 +286,7 @@ static bool is_zero(const unsigned char *bytes, const unsigned char *end)
     return true;
 }
 
-static bool records_are_sound(const struct ff_partial *partial)
+static bool records_are_sound(const struct ff_partial *partial, bool total_wraps)
 {
     const unsigned char *records = ff_partial_records(partial);
     const unsigned char *end = records + partial->record_bytes;
@@ -303,7 +303,7 @@ static bool records_are_sound(const struct ff_partial *partial)
         uint32_t hash;
 
         next = ff_record_take(next, end, &entry);
-        if (next == NULL || __builtin_add_overflow(total, entry.count, &total))
+        if (next == NULL || (__builtin_add_overflow(total, entry.count, &total) && !total_wraps))
             return false;
         hash = ff_record_hash(&entry);
         if (i > 0 && (hash < last_hash ||
@@ -320,7 +320,7 @@ static bool records_are_sound(const struct ff_partial *partial)
            is_zero(end, (const unsigned char *)partial + partial->bytes);
 }
 
-bool ff_partial_is_sound(const struct ff_partial *partial, size_t room)
+static bool is_sound(const struct ff_partial *partial, size_t room, bool total_wraps)
 {
     if ((uintptr_t)partial % alignof(struct ff_partial) != 0 || room < sizeof(*partial))
         return false;
@@ -328,7 +328,17 @@ bool ff_partial_is_sound(const struct ff_partial *partial, size_t room)
         return false;
     if ((partial->reserved[0] | partial->reserved[1]) != 0)
         return false;
-    return records_are_sound(partial);
+    return records_are_sound(partial, total_wraps);
+}
+
+bool ff_partial_is_sound(const struct ff_partial *partial, size_t room)
+{
+    return is_sound(partial, room, false);
+}
+
+bool ff_partial_of_values_is_sound(const struct ff_partial *partial, size_t room)
+{
+    return is_sound(partial, room, true);
 }
 
 /* ---- Reading ------------------------------------------------------------- */

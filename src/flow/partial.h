@@ -34,7 +34,7 @@ struct ff_partial {
     uint64_t bytes; /* of the whole partial, a multiple of 64 */
     uint64_t entry_count;
     uint64_t record_bytes;
-    uint64_t total;     /* sum of all counts */
+    uint64_t total;     /* sum of all counts; of values (combiner.h) modulo 2^64 */
     uint64_t cell_bits; /* follows from entry_count */
     uint64_t reserved[2];
 };
@@ -69,6 +69,9 @@ int ff_partial_write(struct ff_partial *to, const struct ff_table *table);
  * compares a key with at most its two neighbours, so it takes linear time whatever the bytes are.
  */
 bool ff_partial_is_sound(const struct ff_partial *partial, size_t room);
+
+/* The same for one of a table with a combiner. */
+bool ff_partial_of_values_is_sound(const struct ff_partial *partial, size_t room);
 
 /* The first record whose hash is at least hash (up to 2^32), or the place behind the last.  For
  * sound partials. */

@@ -236,7 +236,7 @@ int ff_partial_writer_add(struct ff_partial_writer *writer, const char *key, siz
     size_t shared = 0;
     int code = 0;
 
-    if (__builtin_add_overflow(writer->total, count, &writer->total))
+    if (__builtin_add_overflow(writer->total, count, &writer->total) && !writer->total_wraps)
         return FORKFOLD_E_LIMIT;
     if (block->used + room > FF_BLOCK_BYTES)
         code = end_block(writer);

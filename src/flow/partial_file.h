@@ -60,6 +60,7 @@ struct ff_partial_writer {
     uint64_t fingerprint;
     uint64_t entry_count;
     uint64_t total;
+    bool total_wraps; /* set by whoever writes values instead of counts (combiner.h) */
     uint64_t block_count;
     uint32_t block_entries; /* in the block that is being filled */
     struct ff_byte_buffer block;

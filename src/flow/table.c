@@ -56,6 +56,7 @@ void ff_table_init(struct ff_table *table)
 void ff_table_free(struct ff_table *table)
 {
     struct ff_budget *budget = table->budget;
+    const struct ff_combiner *combiner = table->combiner;
 
     if (budget != NULL)
         budget->used_bytes -= ff_table_bytes(table);
@@ -63,6 +64,7 @@ void ff_table_free(struct ff_table *table)
     ff_map_free(table->heap, heap_memory(table->heap_size));
     ff_table_init(table);
     table->budget = budget;
+    table->combiner = combiner;
 }
 
 void ff_table_clear(struct ff_table *table)
@@ -389,10 +391,13 @@ static void write_record(struct ff_table *table, struct ff_slot *slot, const str
     table->heap_used += head_bytes(kind) + key->key_bytes;
 }
 
-/* What the slot of a key will be when its sum has become this. */
-static unsigned kind_with(const struct ff_key *key, uint64_t sum)
+/*
+ * What the slot of a key will be when its sum has become this.  One that is wide stays so: its record
+ * is there, and what a combiner makes of values may shrink and grow again.
+ */
+static unsigned kind_with(const struct ff_slot *slot, const struct ff_key *key, uint64_t sum)
 {
-    if (sum > FF_SLOT_SUM_MAX)
+    if (sum > FF_SLOT_SUM_MAX || ff_slot_kind(slot) == FF_SLOT_WIDE)
         return FF_SLOT_WIDE;
     return key->key_bytes <= FF_KEY_INLINE ? key->key_bytes : FF_SLOT_FAR;
 }
@@ -409,7 +414,7 @@ static size_t missing_bytes(const struct ff_slot *slot, unsigned kind, const str
 static void store_sum(struct ff_table *table, struct ff_slot *slot, const struct ff_key *key,
                       uint64_t sum)
 {
-    unsigned kind = kind_with(key, sum);
+    unsigned kind = kind_with(slot, key, sum);
 
     table->used += slot->tally == 0;
     if (missing_bytes(slot, kind, key) > 0) {
@@ -429,8 +434,8 @@ static int add(struct ff_table *table, const struct ff_key *key, uint64_t amount
 {
     int code;
 
-    /* No sum passes the total, so this is the only sum that can overflow. */
-    if (amount > UINT64_MAX - table->total)
+    /* No count passes the total, so this is the only sum of counts that can overflow. */
+    if (table->combiner == NULL && amount > UINT64_MAX - table->total)
         return FORKFOLD_E_LIMIT;
     /* A sum of 0 would make the slot an empty one that is counted as used. */
     if (amount == 0)
@@ -438,14 +443,21 @@ static int add(struct ff_table *table, const struct ff_key *key, uint64_t amount
     code = ff_table_reserve(table, 1);
     while (code == 0) {
         struct ff_slot *slot = find_slot(table, key);
-        uint64_t sum = amount + (slot->tally != 0 ? ff_slot_sum(slot, table->heap) : 0);
+        uint64_t before = slot->tally != 0 ? ff_slot_sum(slot, table->heap) : 0;
+        uint64_t sum = amount;
         size_t more_keys = slot->tally == 0;
-        size_t more_bytes = missing_bytes(slot, kind_with(key, sum), key);
+        size_t more_bytes;
+
+        if (before != 0)
+            code = ff_combine(table->combiner, before, amount, &sum);
+        if (code < 0)
+            break;
+        more_bytes = missing_bytes(slot, kind_with(slot, key, sum), key);
 
         if (more_keys <= key_capacity(table->slot_count) - table->used &&
             more_bytes <= table->heap_size - table->heap_used) {
             store_sum(table, slot, key, sum);
-            table->total += amount;
+            table->total += sum - before;
             break;
         }
         /* Afterwards the key lies elsewhere, or nowhere: the table may have been emptied. */

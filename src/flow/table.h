@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A keyed table in private memory: byte-string keys, unsigned 64-bit sums.
+ * A keyed table in private memory: byte-string keys, unsigned 64-bit sums, or what a combiner makes
+ * of signed values (combiner.h), which "sum" and "amount" then stand for, too.
  *
  * One worker owns it; nobody else sees it before it is sealed (partial.h).
  * Open addressing by the top bits of the hash, so that walking the slots from
@@ -21,6 +22,8 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <string.h>
+
+#include "flow/combiner.h"
 
 enum { FF_KEY_INLINE = 12 };
 
@@ -66,12 +69,13 @@ struct ff_budget {
 };
 
 struct ff_table {
-    struct ff_budget *budget; /* borrowed; NULL = none */
-    struct ff_slot *slots;    /* slot_count of them; NULL while empty */
+    struct ff_budget *budget;           /* borrowed; NULL = none */
+    const struct ff_combiner *combiner; /* borrowed; NULL = counts, which are added */
+    struct ff_slot *slots;              /* slot_count of them; NULL while empty */
     size_t slot_count;
     size_t used;    /* slots that hold a key */
     size_t wide;    /* of those, wide ones */
-    uint64_t total; /* sum of all sums */
+    uint64_t total; /* sum of all sums; with a combiner modulo 2^64 */
     char *heap;     /* records, one after the other */
     size_t heap_used;
     size_t heap_size;
@@ -137,7 +141,7 @@ static inline size_t ff_slot_home(uint32_t hash, size_t slot_count)
     return (size_t)(((uint64_t)hash * slot_count) >> 32);
 }
 
-/* An empty table holds no memory; {0} is one.  A budget is set after it, and stays. */
+/* An empty table holds no memory; {0} is one.  Budget and combiner are set after it, and stay. */
 void ff_table_init(struct ff_table *table);
 
 /* Frees the memory; the table is empty and usable afterwards, on the same budget. */
@@ -211,8 +215,8 @@ int ff_table_reserve(struct ff_table *table, size_t key_count);
 
 /*
  * Adds amount (> 0) to the key's sum.  0, FORKFOLD_E_MEMORY or FORKFOLD_E_LIMIT (the key is too
- * long, the keys too many, or the total would pass 64 bits), or what the budget's relieve() says;
- * on failure the table is as it was.
+ * long, the keys too many, or the total would pass 64 bits), what the budget's relieve() says, or
+ * what ff_combine() does; on failure the table is as it was.
  */
 int ff_table_add(struct ff_table *table, const void *bytes, size_t key_bytes, uint64_t amount);
 
@@ -233,15 +237,15 @@ static inline struct ff_slot *ff_home_of(struct ff_homes homes, uint32_t hash)
 }
 
 /*
- * Adds 1 to the sum of each of count keys, all near and none empty, or all far; as so many calls of
- * ff_table_add.  On failure the keys before the one that failed are added, or none
+ * Adds 1 to the sum of each of count keys, all near and none empty, or all far, in a table of counts;
+ * as so many calls of ff_table_add.  On failure the keys before the one that failed are added, or none
  * (FORKFOLD_E_LIMIT).
  */
 int ff_table_add_near(struct ff_table *table, const struct ff_key *keys, size_t count);
 int ff_table_add_far(struct ff_table *table, const struct ff_key *keys, size_t count);
 
-/* Adds every sum of from to into.  0, FORKFOLD_E_MEMORY or FORKFOLD_E_LIMIT; then into may hold a
- * part. */
+/* Adds every sum of from to into, which has the same combiner.  0 or as ff_table_add; then into may
+ * hold a part. */
 int ff_table_merge(struct ff_table *into, const struct ff_table *from);
 
 /* The sum of a key, 0 if it is not there. */

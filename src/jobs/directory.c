@@ -6,6 +6,7 @@
 
 #include <forkfold/error.h>
 
+#include "jobs/words_result.h"
 #include "platform/clock.h"
 
 /* ---- Checking ------------------------------------------------------------ */
@@ -32,14 +33,35 @@ static int check_paths(forkfold_pool *pool, const char *directory, const forkfol
 
 static int check_functions(forkfold_pool *pool, const forkfold_job *job)
 {
-    if (job->map == NULL || job->aggregate == NULL)
-        return ff_error_set(&pool->error, FORKFOLD_E_INVALID,
-                            "a job needs a map function and an aggregate function");
+    if (job->map == NULL)
+        return ff_error_set(&pool->error, FORKFOLD_E_INVALID, "a job needs a map function");
     if (job->context == NULL && job->context_bytes > 0)
         return ff_error_set(&pool->error, FORKFOLD_E_INVALID,
                             "the context has %zu bytes and no address", job->context_bytes);
     if (job->progress_ns != 0 && job->on_progress == NULL)
         return ff_error_set(&pool->error, FORKFOLD_E_INVALID, "progress_ns without on_progress");
+    return 0;
+}
+
+/* What is said must belong to one of the two kinds of aggregation. */
+static int check_kind(forkfold_pool *pool, const forkfold_job *job)
+{
+    if (job->combine < FORKFOLD_SUM || job->combine > FORKFOLD_MERGE)
+        return ff_error_set(&pool->error, FORKFOLD_E_INVALID, "unknown combination of values %d",
+                            (int)job->combine);
+    if ((job->combine == FORKFOLD_MERGE) != (job->merge != NULL))
+        return ff_error_set(&pool->error, FORKFOLD_E_INVALID,
+                            "a merge function and FORKFOLD_MERGE belong together");
+    if (job->aggregate != NULL && job->combine != FORKFOLD_SUM)
+        return ff_error_set(
+            &pool->error, FORKFOLD_E_INVALID,
+            "results are folded by aggregate, values of keys as combine says: a job "
+            "does one of the two");
+    if (job->aggregate == NULL &&
+        (job->total != NULL || job->user != NULL || job->ordered != 0 || job->buffer_files != 0))
+        return ff_error_set(&pool->error, FORKFOLD_E_INVALID,
+                            "total, user, ordered and buffer_files are for an aggregate function, "
+                            "which the job lacks");
     return 0;
 }
 
@@ -58,6 +80,8 @@ static int check(forkfold_pool *pool, const char *directory, const forkfold_job 
                             "forkfold_job.size is %zu, this library knows %zu", job->size,
                             sizeof(*job));
     code = check_functions(pool, job);
+    if (code == 0)
+        code = check_kind(pool, job);
     return code == 0 ? check_paths(pool, directory, job) : code;
 }
 
@@ -84,7 +108,8 @@ int forkfold_process_directory(forkfold_pool *pool, const char *directory, const
     if (aggregate == NULL)
         return ff_error_set(&pool->error, FORKFOLD_E_MEMORY, "no memory for the result");
     aggregate->pool = pool;
-    code = ff_directory_run_free(pool, &filled, aggregate);
+    code = filled.aggregate != NULL ? ff_directory_run_free(pool, &filled, aggregate)
+                                    : ff_directory_run_keyed(pool, &filled, aggregate);
     if (code < 0) {
         forkfold_aggregate_close(aggregate);
         return code;
@@ -104,13 +129,22 @@ const forkfold_aggregate_totals *forkfold_aggregate_get_totals(const forkfold_ag
 const forkfold_failure *forkfold_aggregate_failure(const forkfold_aggregate *aggregate,
                                                    size_t index)
 {
-    return index < aggregate->failures.count ? &aggregate->failures.items[index] : NULL;
+    const struct ff_failure_list *failures =
+        aggregate->words != NULL ? &aggregate->words->failures : &aggregate->failures;
+
+    return index < failures->count ? &failures->items[index] : NULL;
+}
+
+const forkfold_stats *forkfold_aggregate_get_stats(const forkfold_aggregate *aggregate)
+{
+    return &aggregate->stats;
 }
 
 void forkfold_aggregate_close(forkfold_aggregate *aggregate)
 {
     if (aggregate == NULL)
         return;
+    forkfold_words_close(aggregate->words);
     ff_failure_list_free(&aggregate->failures);
     free(aggregate);
 }

@@ -443,6 +443,11 @@ static void finish(struct free_job *work)
     totals->files_other = ff_discover_unmatched(work->discover);
     totals->retries = call->retries;
     totals->deaths = call->deaths;
+    work->aggregate->stats = (forkfold_stats){.workers = forkfold_pool_workers(work->pool),
+                                              .wall_ns = call->ended_ns - call->begun_ns,
+                                              .items = work->sent,
+                                              .retries = call->retries,
+                                              .deaths = call->deaths};
 }
 
 static int open_work(struct free_job *work)

@@ -6,6 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <forkfold/error.h>
+
 #include "jobs/directory.h"
 
 static_assert(sizeof(struct ff_answer) == 16, "results are as aligned as what they are part of");
@@ -18,8 +20,10 @@ struct ff_directory_context *ff_directory_context_new(const forkfold_job *job, s
         context = malloc(*bytes);
     if (context == NULL)
         return NULL;
-    *context = (struct ff_directory_context){
-        .map = job->map, .raw = job->raw != 0, .context_bytes = job->context_bytes};
+    *context = (struct ff_directory_context){.map = job->map,
+                                             .raw = job->raw != 0,
+                                             .counts_adds = job->combine == FORKFOLD_COUNT,
+                                             .context_bytes = job->context_bytes};
     if (job->context_bytes > 0)
         memcpy(context->context, job->context, job->context_bytes);
     return context;
@@ -80,4 +84,62 @@ int ff_directory_map(const struct ff_directory_context *context, const struct ff
         ff_failure_set(running->failure, FORKFOLD_REASON_ERROR, 0, -1, "the function returned %d",
                        code);
     return FF_ITEM_FAILED;
+}
+
+/* ---- Tables -------------------------------------------------------------- */
+
+static int add(struct forkfold_table *table, const void *key, size_t key_bytes, int64_t value)
+{
+    if (key == NULL && key_bytes > 0)
+        return FORKFOLD_E_INVALID;
+    if (table->counts_adds)
+        value = 1;
+    if (value == INT64_MIN)
+        return FORKFOLD_E_RANGE;
+    return ff_table_add(table->values, key, key_bytes, ff_value_encode(value));
+}
+
+int forkfold_table_add(forkfold_table *table, const void *key, size_t key_bytes, int64_t value)
+{
+    if (table == NULL)
+        return FORKFOLD_E_INVALID;
+    if (table->code == 0)
+        table->code = add(table, key, key_bytes, value);
+    if (table->code == 0)
+        table->adds++;
+    return table->code;
+}
+
+/* What the file is to blame for fails the file only. */
+static int fail_adding(struct ff_item_failure *failure, int code)
+{
+    switch (code) {
+    case FORKFOLD_E_LIMIT:
+        ff_failure_set(failure, FORKFOLD_REASON_LIMIT, 0, -1,
+                       "a key of more than %llu bytes, or more keys than a table holds, were added",
+                       (unsigned long long)FF_KEY_BYTES_MAX);
+        return FF_ITEM_FAILED;
+    case FORKFOLD_E_RANGE:
+        ff_failure_set(
+            failure, FORKFOLD_REASON_LIMIT, 0, -1,
+            "a value, or what those of a key come to, is not from -(2^63 - 1) to 2^63 - 1");
+        return FF_ITEM_FAILED;
+    case FORKFOLD_E_INVALID:
+        ff_failure_set(failure, FORKFOLD_REASON_ERROR, 0, -1, "a key that is NULL was added");
+        return FF_ITEM_FAILED;
+    default:
+        return code;
+    }
+}
+
+int ff_directory_map_keyed(const struct ff_directory_context *context,
+                           const struct ff_file_text *file, const char *path,
+                           struct ff_table *values, uint64_t *adds, struct ff_item_failure *failure)
+{
+    struct ff_running_text running = {.text.path = path, .failure = failure};
+    forkfold_table table = {.values = values, .counts_adds = context->counts_adds};
+    int status = ff_directory_map(context, file, &running, &table);
+
+    *adds = table.adds;
+    return table.code == 0 ? status : fail_adding(failure, table.code);
 }

@@ -35,7 +35,7 @@ void ff_spilled_list_free(struct ff_spilled_list *list)
 }
 
 int ff_spill_begin(struct ff_worker *worker, enum ff_order order, uint64_t fingerprint,
-                   struct ff_partial_writer *writer)
+                   const struct ff_combiner *combiner, struct ff_partial_writer *writer)
 {
     int fd = ff_worker_spill_file(worker);
     int64_t end;
@@ -49,6 +49,7 @@ int ff_spill_begin(struct ff_worker *worker, enum ff_order order, uint64_t finge
         return ff_worker_fail_spill(worker, "write", errno);
     FF_KILL_POINT("worker.spill.begin");
     code = ff_partial_writer_open(writer, fd, (uint64_t)end, order, fingerprint);
+    writer->total_wraps = combiner != NULL;
     if (code == FORKFOLD_E_SPILL)
         return ff_worker_fail_spill(worker, "write", writer->system_error);
     return code;
@@ -71,10 +72,11 @@ int ff_spill_end(struct ff_worker *worker, struct ff_partial_writer *writer, int
 }
 
 int ff_spill_entries(struct ff_worker *worker, const struct ff_entry *entries, size_t count,
-                     enum ff_order order, uint64_t fingerprint, struct ff_spilled_list *list)
+                     enum ff_order order, uint64_t fingerprint, const struct ff_combiner *combiner,
+                     struct ff_spilled_list *list)
 {
     struct ff_partial_writer writer;
-    int code = ff_spill_begin(worker, order, fingerprint, &writer);
+    int code = ff_spill_begin(worker, order, fingerprint, combiner, &writer);
 
     for (size_t i = 0; i < count && code == 0; i++)
         code =

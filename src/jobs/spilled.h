@@ -27,11 +27,12 @@ int ff_spilled_list_add(struct ff_spilled_list *list, const struct ff_spilled *s
 void ff_spilled_list_free(struct ff_spilled_list *list);
 
 /*
- * Begins a partial behind the end of the worker's spill file; to be ended by ff_spill_end.
- * 0, FORKFOLD_E_MEMORY or FORKFOLD_E_SPILL, explained, as every such code here.
+ * Begins a partial behind the end of the worker's spill file; to be ended by ff_spill_end.  combiner:
+ * that of its values, NULL for counts.  0, FORKFOLD_E_MEMORY or FORKFOLD_E_SPILL, explained, as every
+ * such code here.
  */
 int ff_spill_begin(struct ff_worker *worker, enum ff_order order, uint64_t fingerprint,
-                   struct ff_partial_writer *writer);
+                   const struct ff_combiner *combiner, struct ff_partial_writer *writer);
 
 /*
  * Finishes the partial, unless code says that adding to it failed, and adds it to the list; closes
@@ -42,6 +43,7 @@ int ff_spill_end(struct ff_worker *worker, struct ff_partial_writer *writer, int
 
 /* Writes count sorted entries as one partial.  Codes as above, and FORKFOLD_E_LIMIT. */
 int ff_spill_entries(struct ff_worker *worker, const struct ff_entry *entries, size_t count,
-                     enum ff_order order, uint64_t fingerprint, struct ff_spilled_list *list);
+                     enum ff_order order, uint64_t fingerprint, const struct ff_combiner *combiner,
+                     struct ff_spilled_list *list);
 
 #endif

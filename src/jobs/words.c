@@ -8,6 +8,7 @@
  */
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include <forkfold/version.h>
 
@@ -284,13 +285,35 @@ static uint64_t table_bytes(const struct ff_counting *counting)
 }
 
 /* Partials of different questions must not be folded together. */
-static uint64_t fingerprint_of(const forkfold_words_options *options)
+static uint64_t fingerprint_of(const struct ff_counting *counting)
 {
+    const forkfold_words_options *options = counting->options;
     char job[128];
     int length = snprintf(job, sizeof(job), "words rule=%d invalid=%d unicode=%s",
                           (int)options->rule, (int)options->invalid, forkfold_unicode_version());
 
+    if (counting->mapped != NULL)
+        length = snprintf(job, sizeof(job), "values combination=%d", (int)counting->combiner.kind);
     return ff_key_hash(job, (size_t)length);
+}
+
+/* A function gets whole files, and a copy of what it is to know. */
+static int give_function(struct ff_counting *counting)
+{
+    struct ff_words_context *context = counting->input.context;
+    void *copy;
+
+    context->mapped = NULL;
+    context->combiner = counting->combiner;
+    if (counting->mapped == NULL)
+        return 0;
+    copy = ff_words_input_reserve(&counting->input, counting->pool, counting->mapped_bytes);
+    if (copy == NULL)
+        return counting->pool->error.code;
+    memcpy(copy, counting->mapped, counting->mapped_bytes);
+    context->mapped = copy;
+    context->split_bytes = UINT64_MAX;
+    return 0;
 }
 
 static int open_counting(struct ff_counting *counting)
@@ -321,7 +344,7 @@ static int open_counting(struct ff_counting *counting)
     counting->input.context->scan = ff_scan_variant_named(options->cpu);
     counting->input.context->table_bytes = table_bytes(counting);
     counting->input.context->text = counting->text;
-    counting->input.context->fingerprint = fingerprint_of(options);
+    counting->input.context->fingerprint = fingerprint_of(counting);
     counting->input.context->split_bytes =
         options->split_bytes > 0 ? options->split_bytes : SPLIT_BYTES_DEFAULT;
     counting->input.context->cuts_finely = options->split_bytes == 0;
@@ -329,7 +352,7 @@ static int open_counting(struct ff_counting *counting)
     if (limit_ns(options->deadline_ns) != 0)
         counting->deadline_at_ns = ff_call_clock_ns(pool) + options->deadline_ns;
     counting->discovering = true;
-    return 0;
+    return give_function(counting);
 }
 
 int ff_words_count(struct ff_counting *counting, forkfold_words **words,

@@ -13,6 +13,11 @@ struct ff_counting {
     const forkfold_words_options *options;
     const unsigned char *text; /* in a shared array, instead of files; or NULL */
     uint64_t text_bytes;
+    const struct ff_directory_context
+        *mapped; /* mapped_bytes of it: a function that is called on the
+                                                  files instead; or NULL */
+    size_t mapped_bytes;
+    struct ff_combiner combiner; /* of what it adds */
     struct ff_discover *discover;
     struct ff_words_input input;
     struct forkfold_words *words;

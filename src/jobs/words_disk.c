@@ -25,9 +25,10 @@ enum {
 struct disk_fold {
     struct ff_counting *counting;
     forkfold_pool *pool;
-    uint64_t memory_bytes;       /* for one worker */
-    struct ff_spilled_list list; /* what the last stage has written */
-    uint64_t total;              /* of all that is to be folded */
+    uint64_t memory_bytes;              /* for one worker */
+    struct ff_spilled_list list;        /* what the last stage has written */
+    uint64_t total;                     /* of all that is to be folded, if these are counts */
+    const struct ff_combiner *combiner; /* NULL for counts */
 };
 
 static int fail_memory(forkfold_pool *pool)
@@ -83,7 +84,7 @@ static int sum_totals(struct disk_fold *fold, const struct ff_spilled *spilled, 
 
         if (code < 0)
             return code;
-        if (__builtin_add_overflow(*total, reader.total, total))
+        if (__builtin_add_overflow(*total, reader.total, total) && fold->combiner == NULL)
             return ff_error_set(&fold->pool->error, FORKFOLD_E_LIMIT, "more than 2^64 words");
         *entries += reader.entry_count;
         ff_partial_reader_close(&reader);
@@ -108,6 +109,7 @@ static struct ff_disk_context *new_context(struct disk_fold *fold, enum ff_disk_
     *context = (struct ff_disk_context){.stage = stage,
                                         .order = order,
                                         .fingerprint = fold->counting->input.context->fingerprint,
+                                        .combiner = fold->combiner,
                                         .memory_bytes = fold->memory_bytes,
                                         .spilled = spilled,
                                         .spilled_count = fold->list.count,
@@ -346,26 +348,29 @@ static int run_stages(struct disk_fold *fold, const struct ff_partial *const *pa
     return code < 0 ? code : merge_until(fold, FF_BY_RANK, fan_in(fold->memory_bytes));
 }
 
-/* Whatever happened on the way, no word may be lost or doubled. */
+/* Whatever happened on the way, no word may be lost or doubled; of values only their keys are left. */
 static int check_total(struct disk_fold *fold)
 {
     struct forkfold_words *words = fold->counting->words;
-    int code = sum_totals(fold, fold->list.items, fold->list.count, FF_BY_RANK,
-                          &words->totals.words, &words->totals.distinct);
+    uint64_t total = 0;
+    int code = sum_totals(fold, fold->list.items, fold->list.count, FF_BY_RANK, &total,
+                          &words->totals.distinct);
 
-    return code == 0 && words->totals.words != fold->total
-               ? fail_reading(fold->pool, FORKFOLD_E_DAMAGED, 0)
-               : code;
+    if (code < 0 || fold->combiner != NULL)
+        return code;
+    words->totals.words = total;
+    return total == fold->total ? 0 : fail_reading(fold->pool, FORKFOLD_E_DAMAGED, 0);
 }
 
 int ff_words_fold_on_disk(struct ff_counting *counting, const struct ff_partial *const *partials,
                           size_t partial_count, const struct ff_spilled *spilled,
                           size_t spilled_count)
 {
-    struct disk_fold fold = {.counting = counting,
-                             .pool = counting->pool,
-                             .memory_bytes =
-                                 counting->memory_bytes / counting->pool->layout.workers};
+    struct disk_fold fold = {
+        .counting = counting,
+        .pool = counting->pool,
+        .combiner = ff_combiner_unless_counts(&counting->input.context->combiner),
+        .memory_bytes = counting->memory_bytes / counting->pool->layout.workers};
     uint64_t entries = 0;
     int code = ff_spilled_list_add(&fold.list, spilled, spilled_count);
 

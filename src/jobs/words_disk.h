@@ -35,6 +35,7 @@ struct ff_disk_context {
     enum ff_disk_stage stage;
     enum ff_order order; /* of what is merged */
     uint64_t fingerprint;
+    const struct ff_combiner *combiner;       /* of the values, NULL for counts */
     uint64_t memory_bytes;                    /* for one worker */
     const struct ff_partial *const *partials; /* gather: item i is partials[i] */
     const struct ff_spilled *spilled;

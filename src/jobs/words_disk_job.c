@@ -42,7 +42,7 @@ static int write_sorted(struct disk_state *state, const struct ff_entry *entries
                         enum ff_order order)
 {
     return ff_spill_entries(state->worker, entries, count, order, state->context->fingerprint,
-                            &state->written);
+                            state->context->combiner, &state->written);
 }
 
 /* ---- Gathering ----------------------------------------------------------- */
@@ -81,6 +81,8 @@ static int explain(struct disk_state *state, const struct sources *sources, int 
         return ff_worker_fail_spill(state->worker, "read", system_error);
     if (code == FORKFOLD_E_DAMAGED)
         ff_worker_explain(state->worker, "a partial that was written to disk is damaged");
+    if (code == FORKFOLD_E_RANGE)
+        ff_worker_explain(state->worker, FF_COMBINE_RANGE_TEXT);
     return code;
 }
 
@@ -113,6 +115,7 @@ static int open_sources(struct disk_state *state, const struct ff_spilled *spill
     }
     if (code == 0)
         code = ff_file_merge_open(&sources->merge, sources->readers, count, order);
+    sources->merge.combiner = state->context->combiner;
     return code < 0 ? explain(state, sources, code) : 0;
 }
 
@@ -155,7 +158,8 @@ static int merge(struct disk_state *state, const struct ff_spilled *spilled, siz
     int code = open_sources(state, spilled, count, context->order, NULL, &sources);
 
     if (code == 0) {
-        code = ff_spill_begin(state->worker, context->order, context->fingerprint, &writer);
+        code = ff_spill_begin(state->worker, context->order, context->fingerprint,
+                              context->combiner, &writer);
         if (code == 0)
             code = copy_entries(state, &sources, &writer);
         code = ff_spill_end(state->worker, &writer, code, &state->written);

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "flow/short_number.h"
 #include "jobs/words_counting.h"
 #include "jobs/words_fold.h"
 #include "jobs/words_job.h"
@@ -183,6 +184,7 @@ struct chosen {
     size_t partial_count;
     struct ff_spilled *spilled;
     size_t spilled_count;
+    uint64_t adds;
 };
 
 static bool is_chosen(const struct ff_words_part *part, const bool *failed_groups)
@@ -218,6 +220,7 @@ static void take_part(struct chosen *chosen, const struct ff_words_seal *seal,
                       const struct ff_words_part *part)
 {
     chosen->partials[chosen->partial_count++] = ff_words_seal_partial(seal, part);
+    chosen->adds += part->adds;
     for (uint64_t i = 0; i < part->spilled_count; i++)
         chosen->spilled[chosen->spilled_count++] = ff_words_seal_spilled(seal, part)[i];
 }
@@ -313,13 +316,21 @@ static unsigned ranges_for(const struct ff_counting *counting, const struct chos
     return (unsigned)(entries < most ? entries : most);
 }
 
+static const struct ff_combiner *combiner_of(const struct ff_counting *counting)
+{
+    return ff_combiner_unless_counts(&counting->input.context->combiner);
+}
+
 static int check_partials(struct ff_counting *counting, const struct chosen *chosen)
 {
+    bool (*is_sound)(const struct ff_partial *, size_t) =
+        combiner_of(counting) == NULL ? ff_partial_is_sound : ff_partial_of_values_is_sound;
+
     /* Without deaths the checksums of the seals say enough. */
     if (counting->counted.deaths == 0)
         return 0;
     for (size_t i = 0; i < chosen->partial_count; i++)
-        if (!ff_partial_is_sound(chosen->partials[i], chosen->partials[i]->bytes))
+        if (!is_sound(chosen->partials[i], chosen->partials[i]->bytes))
             return fail_damaged(counting);
     return 0;
 }
@@ -383,17 +394,19 @@ static int fold_in_memory(struct ff_counting *counting, const struct chosen *cho
     context->partial_count = chosen->partial_count;
     context->partials = chosen->partials;
     context->range_count = ranges_for(counting, chosen);
-    for (size_t i = 0; i < chosen->partial_count; i++)
+    context->combiner = combiner_of(counting);
+    for (size_t i = 0; i < chosen->partial_count && context->combiner == NULL; i++)
         counting->words->totals.words += chosen->partials[i]->total;
     code = ff_words_run_call(counting, &ff_words_fold_job, context, context->range_count);
     return code == 0 ? collect_runs(counting, context->range_count) : code;
 }
 
-/* Any worker may happen to fold most of the ranges. */
+/* Any worker may happen to fold most of the ranges; their records may grow (ff_fold_range_bound). */
 static bool fits_in_memory(const struct ff_counting *counting, const struct chosen *chosen)
 {
     return chosen->spilled_count == 0 &&
-           sum_of(chosen, bytes_of) < counting->pool->layout.segments[0].output.bytes;
+           sum_of(chosen, bytes_of) + sum_of(chosen, entries_of) * FF_SHORT_NUMBER_MAX <
+               counting->pool->layout.segments[0].output.bytes;
 }
 
 static int fold(struct ff_counting *counting, const bool *failed_groups)
@@ -405,6 +418,7 @@ static int fold(struct ff_counting *counting, const bool *failed_groups)
         code = check_partials(counting, &chosen);
     if (code < 0)
         return code;
+    counting->words->totals.words = chosen.adds;
     if (fits_in_memory(counting, &chosen))
         return fold_in_memory(counting, &chosen);
     return ff_words_fold_on_disk(counting, chosen.partials, chosen.partial_count, chosen.spilled,

@@ -41,6 +41,7 @@ static int fold_attach(struct ff_worker *worker, const void *context, void **res
         fold_detach(state);
         return FORKFOLD_E_MEMORY;
     }
+    state->fold.combiner = state->context->combiner;
     *result = state;
     return 0;
 }
@@ -62,6 +63,8 @@ static int fold_run(void *pointer, uint64_t item, struct ff_item_failure *failur
     }
     int code = ff_fold_range(&state->fold, range, range_count, out, &run);
 
+    if (code == FORKFOLD_E_RANGE)
+        ff_worker_explain(state->worker, FF_COMBINE_RANGE_TEXT);
     if (code < 0)
         return code;
     uint64_t next = state->done->count++;

@@ -18,6 +18,7 @@ struct ff_fold_context {
     unsigned range_count;
     size_t partial_count;
     const struct ff_partial *const *partials;
+    const struct ff_combiner *combiner; /* of their values, NULL for counts */
 };
 
 /* The payload of a seal: the ranges that this slot has folded. */

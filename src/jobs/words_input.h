@@ -16,6 +16,8 @@
 #include "jobs/word_kernel.h"
 #include "pool/call.h"
 
+struct ff_directory_context;
+
 /* What became of a split file, for the workers that hold uncommitted counts of it. */
 enum ff_group_state { FF_GROUP_OPEN, FF_GROUP_GOOD, FF_GROUP_BAD };
 
@@ -66,6 +68,9 @@ struct ff_words_context {
     uint64_t table_bytes;               /* what the tables of one worker may take */
     uint64_t fingerprint;               /* of what is counted: the mark of its partials */
     const unsigned char *text;          /* in a shared array: the only input; or NULL */
+    const struct ff_directory_context *mapped; /* whose function adds to tables instead of the word
+                                                  kernel, or NULL */
+    struct ff_combiner combiner;               /* of what it adds */
     struct ff_input *inputs;
 };
 

@@ -1,11 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "jobs/words_job.h"
 
+#include <limits.h>
 #include <malloc.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
+#include "jobs/directory.h"
 #include "jobs/fault.h"
 #include "jobs/unicode_tables.h"
 #include "jobs/word_kernel.h"
@@ -36,7 +39,7 @@ struct words_state {
     struct ff_word_kernel kernel;
     struct ff_budget budget; /* of all tables here */
     struct ff_tally whole;   /* of whole files */
-    struct ff_tally stream;  /* of the stream that is being read */
+    struct ff_tally stream;  /* of the stream that is being read, or the file that is mapped */
     const struct ff_tally
         *source; /* it is being merged into another: not to be emptied meanwhile */
     struct uncommitted *open;
@@ -45,6 +48,7 @@ struct words_state {
     size_t open_limit;
     struct ff_read_folder folder;
     const struct ff_input *text; /* that is being counted, if it lies in memory */
+    struct ff_file_text mapped;  /* the file that a function is called on */
     unsigned char *block;
     size_t block_bytes;
 };
@@ -96,6 +100,8 @@ static int merge(struct words_state *state, struct ff_tally *into, struct ff_tal
     if (code == 0)
         code = ff_tally_merge(into, from);
     state->source = NULL;
+    if (code == FORKFOLD_E_RANGE)
+        ff_worker_explain(state->worker, FF_COMBINE_RANGE_TEXT);
     return code;
 }
 
@@ -114,19 +120,22 @@ static void keep_freed_memory(void)
 static int words_attach(struct ff_worker *worker, const void *context, void **result)
 {
     struct words_state *state = calloc(1, sizeof(*state));
+    const struct ff_combiner *combiner;
 
     if (state == NULL)
         return FORKFOLD_E_MEMORY;
     state->worker = worker;
     state->context = context;
+    combiner = ff_combiner_unless_counts(&state->context->combiner);
     if (state->context->text != NULL)
         keep_freed_memory();
     state->open_limit = UNCOMMITTED_MAX;
     state->folder.fd = -1;
     state->budget = (struct ff_budget){
         .limit_bytes = state->context->table_bytes, .relieve = relieve, .context = state};
-    ff_tally_init(&state->whole, &state->budget);
-    ff_tally_init(&state->stream, &state->budget);
+    state->mapped.folder.fd = -1;
+    ff_tally_init(&state->whole, &state->budget, combiner);
+    ff_tally_init(&state->stream, &state->budget, combiner);
     ff_word_kernel_init(&state->kernel, state->context->rule, state->context->invalid);
     state->kernel.variant = state->context->scan;
     *result = state;
@@ -142,6 +151,7 @@ static void words_detach(void *pointer)
     free(state->open);
     free(state->block);
     ff_read_leave(&state->folder);
+    ff_file_text_free(&state->mapped);
     ff_tally_free(&state->stream);
     ff_tally_free(&state->whole);
     ff_word_kernel_free(&state->kernel);
@@ -172,7 +182,7 @@ static struct ff_tally *uncommitted_counts(struct words_state *state, uint64_t g
     struct uncommitted *added = &state->open[state->open_count++];
 
     added->group = group;
-    ff_tally_init(&added->tally, &state->budget);
+    ff_tally_init(&added->tally, &state->budget, NULL);
     return &added->tally;
 }
 
@@ -385,6 +395,30 @@ static int count_file(struct words_state *state, const struct ff_input *input,
     return status;
 }
 
+/* ---- Files for a function of the host's ----------------------------------- */
+
+/* What it adds stays apart until it is known whether the file is good. */
+static int map_file(struct words_state *state, const struct ff_input *input,
+                    struct ff_item_failure *failure)
+{
+    struct ff_tally *staged = &state->stream;
+    char path[PATH_MAX]; /* a longer one cannot be opened */
+    int status =
+        ff_file_text_read(&state->mapped, input->folder, input->name, input->stamp.size, failure);
+
+    if (status == FF_ITEM_DONE) {
+        FF_FAULT(state->worker, "middle");
+        ff_worker_count_bytes(state->worker, state->mapped.bytes);
+        snprintf(path, sizeof(path), "%s%s", input->folder, input->name);
+        status = ff_directory_map_keyed(state->context->mapped, &state->mapped, path,
+                                        &staged->counts, &staged->adds, failure);
+    }
+    if (status == FF_ITEM_DONE)
+        status = merge(state, &state->whole, staged);
+    ff_tally_clear(staged);
+    return status;
+}
+
 /* ---- Pieces of big files, and of texts in memory -------------------------- */
 
 static int64_t read_at(const struct words_state *state, int fd, void *buffer, size_t count,
@@ -594,7 +628,9 @@ static int words_run(void *pointer, uint64_t item, struct ff_item_failure *failu
     FF_FAULT_ITEM(input->folder, input->name);
     FF_FAULT(state->worker, "begin");
     state->text = state->context->text != NULL ? input : NULL;
-    if (input->folder == NULL) {
+    if (state->context->mapped != NULL) {
+        status = map_file(state, input, failure);
+    } else if (input->folder == NULL) {
         ff_worker_mark_consumed(state->worker, item);
         status = count_stream(state, state->context->stdin_fd, failure);
         /* Good or bad: what is known of it cannot be found out again. */
@@ -619,6 +655,7 @@ static int absorb(struct ff_tally *tally, const struct ff_words_seal *seal,
     const struct ff_spilled *spilled = ff_words_seal_spilled(seal, part);
     int code = ff_partial_add_to(ff_words_seal_partial(seal, part), &tally->counts);
 
+    tally->adds += part->adds;
     return code < 0 ? code : ff_spilled_list_add(&tally->spilled, spilled, part->spilled_count);
 }
 
@@ -634,6 +671,8 @@ static int words_absorb(void *pointer, const void *payload, size_t bytes)
 
         code = tally == NULL ? FORKFOLD_E_MEMORY : absorb(tally, seal, &seal->parts[i]);
     }
+    if (code == FORKFOLD_E_RANGE)
+        ff_worker_explain(state->worker, FF_COMBINE_RANGE_TEXT);
     return code;
 }
 
@@ -668,6 +707,7 @@ static int append_tally(char *payload, size_t capacity, size_t *used, const stru
     if (spilled_bytes > 0)
         memcpy(payload + part->spilled_offset, tally->spilled.items, spilled_bytes);
     part->spilled_count = tally->spilled.count;
+    part->adds = tally->adds;
     return 0;
 }
 

@@ -27,6 +27,7 @@ struct ff_words_part {
     uint64_t offset; /* of its partial */
     uint64_t spilled_offset;
     uint64_t spilled_count;
+    uint64_t adds; /* as of its tally */
 };
 
 struct ff_words_seal {

@@ -12,10 +12,15 @@
 struct ff_tally {
     struct ff_table counts;
     struct ff_spilled_list spilled;
+    uint64_t adds; /* of a job's values (combiner.h); of counts the total tells */
 };
 
-void ff_tally_init(struct ff_tally *tally, struct ff_budget *budget);
+void ff_tally_init(struct ff_tally *tally, struct ff_budget *budget,
+                   const struct ff_combiner *combiner);
 void ff_tally_free(struct ff_tally *tally);
+
+/* Forgets everything; keeps memory that a tally of the same kind is likely to need again. */
+void ff_tally_clear(struct ff_tally *tally);
 
 /*
  * Empties the table into the worker's spill file; the table keeps its memory.  0, FORKFOLD_E_MEMORY

@@ -55,7 +55,8 @@ struct ff_job {
 
     /*
      * Runs one item.  enum ff_item_status, or a negative code that ends the worker; FORKFOLD_E_SPILL
-     * ends the call, from here and from the functions below, for no other worker would fare better.
+     * and FORKFOLD_E_RANGE end the call, from here and from the functions below, for no other worker
+     * would fare better.
      */
     int (*run)(void *state, uint64_t item, struct ff_item_failure *failure);
 

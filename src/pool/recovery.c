@@ -482,10 +482,14 @@ static struct remains examine(struct supervisor *s, unsigned slot)
     return remains;
 }
 
-/* A worker that could not spill: a disk that is full, or not there, is so for all of them. */
-static bool could_not_spill(const struct ff_crash *crash, struct ff_exit end)
+/*
+ * A worker that could not spill: a disk that is full, or not there, is so for all of them; and so is
+ * a number that is too large.
+ */
+static bool speaks_for_all(const struct ff_crash *crash, struct ff_exit end)
 {
-    return ff_peer_get(&crash->written) != 0 && crash->error == FORKFOLD_E_SPILL &&
+    return ff_peer_get(&crash->written) != 0 &&
+           (crash->error == FORKFOLD_E_SPILL || crash->error == FORKFOLD_E_RANGE) &&
            end.signal == 0 && (!end.known || end.code == FF_WORKER_EXIT);
 }
 
@@ -495,8 +499,8 @@ void ff_recover(struct supervisor *s, unsigned slot, struct ff_exit end, bool fo
     bool retired = ff_peer_get(&segment->retired) != 0 && end.signal == 0;
     bool unwanted = s->slots[slot].unwanted;
 
-    if (could_not_spill(&segment->crash, end))
-        ff_stop_call(s, FORKFOLD_E_SPILL, "%.*s", FF_MESSAGE_BYTES - 1, segment->crash.message);
+    if (speaks_for_all(&segment->crash, end))
+        ff_stop_call(s, segment->crash.error, "%.*s", FF_MESSAGE_BYTES - 1, segment->crash.message);
     if (!retired && !unwanted && was_idle(s, slot))
         count_idle_death(s, slot);
     else if (!retired && !unwanted)

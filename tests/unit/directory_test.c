@@ -343,6 +343,28 @@ static void file_whose_worker_was_killed_is_tried_again_and_folded_once(void **s
     forkfold_pool_close(pool);
 }
 
+static void death_at_any_point_changes_nothing(void **state)
+{
+    static const char *const points[] = {"worker.claim.taken", "worker.claim.counted",
+                                         "worker.claim.logged", "worker.items.written",
+                                         "worker.items.published"};
+    forkfold_pool_options options = {.workers = 2};
+
+    (void)state;
+    make_numbered_files(FILES);
+    for (size_t i = 0; i < 2 * sizeof(points) / sizeof(points[0]); i++)
+        for (unsigned at = 1; at < FILES; at += 1 + at * 2) {
+            forkfold_pool *pool = open_pool_that_loses_a_worker(&options, points[i / 2], at);
+            struct total total = {0};
+            forkfold_job job = {
+                .map = measure, .aggregate = add_up, .total = &total, .ordered = i % 2};
+
+            forkfold_aggregate_close(process(pool, &job));
+            assert_all_folded(&total, 0);
+            forkfold_pool_close(pool);
+        }
+}
+
 static void first_failure_ends_the_job_when_asked(void **state)
 {
     forkfold_pool *pool = open_pool(2);
@@ -595,6 +617,7 @@ int main(void)
         WITH_FOLDER(context_reaches_the_workers_as_it_is_when_the_job_begins),
         WITH_FOLDER(bad_files_are_listed_and_the_others_folded),
         WITH_FOLDER(file_whose_worker_was_killed_is_tried_again_and_folded_once),
+        WITH_FOLDER(death_at_any_point_changes_nothing),
         WITH_FOLDER(first_failure_ends_the_job_when_asked),
         WITH_FOLDER(unreadable_files_are_listed_with_their_errors),
         WITH_FOLDER(aggregate_function_can_end_the_job),

@@ -486,6 +486,41 @@ static void sum_past_64_bits_is_refused(void **state)
         free(partials[i]);
 }
 
+static int64_t grow_much(int64_t a, int64_t b)
+{
+    return (a > b ? a : b) + (INT64_C(1) << 60);
+}
+
+/* Short values may become long ones: the bound must know. */
+static void room_is_enough_for_what_a_function_makes_of_values(void **state)
+{
+    static const struct ff_combiner grows = {.kind = FF_COMBINE_CALL, .call = grow_much};
+    struct ff_partial *partials[] = {choose_partial(500, ff_value_encode(1), 9, 1),
+                                     choose_partial(500, ff_value_encode(2), 9, 1)};
+    struct ff_fold fold;
+    const unsigned char *next;
+    unsigned char *records;
+    struct ff_run run;
+
+    (void)state;
+    assert_int_equal(ff_fold_open(&fold, (const struct ff_partial *const *)partials, 2), 0);
+    fold.combiner = &grows;
+    records = fold_range(&fold, 0, 1, &run);
+    assert_int_equal(run.count, 500);
+    next = records;
+    for (size_t i = 0; i < run.count; i++) {
+        struct ff_entry entry;
+
+        next = ff_record_get(next, &entry);
+        assert_int_equal(ff_value_decode(entry.count), (INT64_C(1) << 60) + 2);
+    }
+    assert_ptr_equal(next, records + run.bytes);
+    free(records);
+    ff_fold_close(&fold);
+    free(partials[0]);
+    free(partials[1]);
+}
+
 static void failed_allocation_is_reported_and_leaks_nothing(void **state)
 {
     struct random_keys set = make_random_keys(1000);
@@ -570,6 +605,7 @@ int main(void)
         cmocka_unit_test(hash_at_a_boundary_is_in_the_later_range_only),
         cmocka_unit_test(crowded_hashes_fold_too),
         cmocka_unit_test(sum_past_64_bits_is_refused),
+        cmocka_unit_test(room_is_enough_for_what_a_function_makes_of_values),
         cmocka_unit_test(failed_allocation_is_reported_and_leaks_nothing),
         cmocka_unit_test(partial_that_lacks_memory_is_not_written),
     };

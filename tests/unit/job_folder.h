@@ -123,6 +123,20 @@ static forkfold_pool *open_pool(unsigned workers)
     return pool;
 }
 
+/* In a build with kill points a worker dies at the at-th passage of one. */
+static forkfold_pool *open_pool_that_loses_a_worker(const forkfold_pool_options *options,
+                                                    const char *point, unsigned at)
+{
+    forkfold_pool *pool = NULL;
+    char order[128];
+
+    snprintf(order, sizeof(order), "%s:kill:%u", point, at);
+    setenv("FORKFOLD_KILL", order, 1);
+    assert_int_equal(forkfold_pool_open(&pool, options, NULL, 0), 0);
+    unsetenv("FORKFOLD_KILL");
+    return pool;
+}
+
 static void assert_message_has(const forkfold_pool *pool, const char *part)
 {
     if (strstr(forkfold_pool_message(pool), part) == NULL)

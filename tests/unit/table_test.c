@@ -229,6 +229,84 @@ static void limits_are_refused_and_change_nothing(void **state)
     ff_table_free(&table);
 }
 
+static int64_t last_digits(int64_t a, int64_t b)
+{
+    return a ^ b;
+}
+
+/* What a combiner makes of a value shrinks, grows and changes its sign. */
+static void combined_values_are_those_of_a_loop(void **state)
+{
+    static const struct ff_combiner combiners[] = {{.kind = FF_COMBINE_SUM},
+                                                   {.kind = FF_COMBINE_MIN},
+                                                   {.kind = FF_COMBINE_MAX},
+                                                   {.kind = FF_COMBINE_CALL, .call = last_digits}};
+    enum { KEYS = 200, ADDS = 20000 };
+
+    (void)state;
+    for (size_t c = 0; c < sizeof(combiners) / sizeof(combiners[0]); c++) {
+        struct ff_table table = {.combiner = &combiners[c]};
+        struct ff_table other = {.combiner = &combiners[c]};
+        int64_t expected[KEYS];
+        bool known[KEYS] = {false};
+        size_t heap_used = 0;
+
+        for (unsigned i = 0; i < ADDS; i++) {
+            unsigned which = i * 7919 % KEYS;
+            int64_t value = (int64_t)((uint64_t)i * UINT64_C(0x9e3779b97f4a7c15)) >> (i % 60 + 3);
+            char key[32] = "";
+            int length = which == 0 ? 0
+                                    : snprintf(key, sizeof(key),
+                                               which % 2 == 0 ? "k%u" : "a longer key %u", which);
+
+            if (known[which])
+                assert_int_equal(
+                    ff_combine_values(&combiners[c], expected[which], value, &expected[which]), 0);
+            else
+                expected[which] = value;
+            known[which] = true;
+            assert_int_equal(ff_table_add(i % 3 == 0 ? &other : &table, key, (size_t)length,
+                                          ff_value_encode(value)),
+                             0);
+            if (i == ADDS / 2)
+                heap_used = table.heap_used;
+        }
+        /* Records of wide sums are written once. */
+        assert_true(table.heap_used <= heap_used + KEYS * 40);
+        assert_int_equal(ff_table_merge(&table, &other), 0);
+        for (unsigned which = 0; which < KEYS; which++) {
+            char key[32] = "";
+            int length = which == 0 ? 0
+                                    : snprintf(key, sizeof(key),
+                                               which % 2 == 0 ? "k%u" : "a longer key %u", which);
+
+            assert_int_equal(ff_value_decode(ff_table_get(&table, key, (size_t)length)),
+                             expected[which]);
+        }
+        ff_table_free(&table);
+        assert_ptr_equal(table.combiner, &combiners[c]);
+        ff_table_free(&other);
+    }
+}
+
+static void combined_value_past_its_limits_is_refused(void **state)
+{
+    static const struct ff_combiner sum = {.kind = FF_COMBINE_SUM};
+    struct ff_table table = {.combiner = &sum};
+
+    (void)state;
+    add(&table, "a", 1, ff_value_encode(INT64_MAX));
+    assert_int_equal(ff_table_add(&table, "a", 1, ff_value_encode(1)), FORKFOLD_E_RANGE);
+    add(&table, "b", 1, ff_value_encode(-INT64_MAX));
+    assert_int_equal(ff_table_add(&table, "b", 1, ff_value_encode(-1)), FORKFOLD_E_RANGE);
+    add(&table, "c", 1, ff_value_encode(INT64_MAX));
+    add(&table, "a", 1, ff_value_encode(-INT64_MAX));
+    assert_int_equal(ff_table_get(&table, "a", 1), ff_value_encode(0));
+    assert_int_equal(table.total,
+                     ff_value_encode(0) + ff_value_encode(-INT64_MAX) + ff_value_encode(INT64_MAX));
+    ff_table_free(&table);
+}
+
 static void adding_nothing_makes_no_key(void **state)
 {
     struct ff_table table = {0};
@@ -618,6 +696,8 @@ int main(void)
         cmocka_unit_test(merge_grows_the_table_once_and_to_the_size_needed),
         cmocka_unit_test(reserved_room_is_enough),
         cmocka_unit_test(limits_are_refused_and_change_nothing),
+        cmocka_unit_test(combined_values_are_those_of_a_loop),
+        cmocka_unit_test(combined_value_past_its_limits_is_refused),
         cmocka_unit_test(adding_nothing_makes_no_key),
         cmocka_unit_test(failed_allocation_leaves_the_table_as_it_was),
         cmocka_unit_test(half_failed_growth_counts_against_the_budget),
