@@ -107,7 +107,8 @@ enum forkfold_combine {
 
 /*
  * Makes one value of two of the same key.  Runs in workers, in any order: the result must not depend
- * on which of the two comes first, nor on which are merged first, and must not be INT64_MIN.
+ * on which of the two comes first, nor on which are merged first, and must not be INT64_MIN.  Where
+ * it crashes, files fail that are not to blame, or the job ends.
  */
 typedef int64_t forkfold_merge_values(int64_t a, int64_t b);
 

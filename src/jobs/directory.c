@@ -87,29 +87,48 @@ static int check(forkfold_pool *pool, const char *directory, const forkfold_job 
 
 /* ---- The whole ----------------------------------------------------------- */
 
+/* Longer than this is for ever: sums of times must not overflow. */
+#define NS_MAX (UINT64_MAX / 4)
+
+static uint64_t limit_ns(uint64_t wish)
+{
+    return wish <= NS_MAX ? wish : 0;
+}
+
+/* The job with its defaults filled in; directory is where a path lies. */
+static forkfold_job filled(const forkfold_job *job, const char *const *directory)
+{
+    forkfold_job full = *job;
+
+    if (*directory != NULL) {
+        full.paths = directory;
+        full.path_count = 1;
+    }
+    if (full.glob == NULL)
+        full.glob = "*.txt";
+    full.timeout_ns = limit_ns(full.timeout_ns);
+    full.deadline_ns = limit_ns(full.deadline_ns);
+    full.progress_ns = limit_ns(full.progress_ns);
+    return full;
+}
+
 int forkfold_process_directory(forkfold_pool *pool, const char *directory, const forkfold_job *job,
                                forkfold_aggregate **result)
 {
     uint64_t started_ns = ff_clock_ns();
     struct forkfold_aggregate *aggregate;
-    forkfold_job filled;
+    forkfold_job full;
     int code = check(pool, directory, job, result);
 
     if (code < 0)
         return code;
-    filled = *job;
-    if (directory != NULL) {
-        filled.paths = &directory;
-        filled.path_count = 1;
-    }
-    if (filled.glob == NULL)
-        filled.glob = "*.txt";
+    full = filled(job, &directory);
     aggregate = calloc(1, sizeof(*aggregate));
     if (aggregate == NULL)
         return ff_error_set(&pool->error, FORKFOLD_E_MEMORY, "no memory for the result");
     aggregate->pool = pool;
-    code = filled.aggregate != NULL ? ff_directory_run_free(pool, &filled, aggregate)
-                                    : ff_directory_run_keyed(pool, &filled, aggregate);
+    code = full.aggregate != NULL ? ff_directory_run_free(pool, &full, aggregate)
+                                  : ff_directory_run_keyed(pool, &full, aggregate);
     if (code < 0) {
         forkfold_aggregate_close(aggregate);
         return code;

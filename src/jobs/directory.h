@@ -89,9 +89,6 @@ struct forkfold_aggregate {
     forkfold_aggregate_totals totals;
 };
 
-/* Longer than this is for ever: sums of times must not overflow. */
-#define FF_DIRECTORY_NS_MAX (UINT64_MAX / 4)
-
 /* 0 or a code with the pool's error. */
 int ff_directory_run_free(forkfold_pool *pool, const forkfold_job *job,
                           struct forkfold_aggregate *aggregate);

@@ -476,7 +476,7 @@ static int open_work(struct free_job *work)
     work->travellers = calloc(work->depth, sizeof(*work->travellers));
     if (work->travellers == NULL)
         return fail_for_memory(work->pool);
-    if (job->deadline_ns != 0 && job->deadline_ns <= FF_DIRECTORY_NS_MAX)
+    if (job->deadline_ns != 0)
         work->deadline_at_ns = ff_call_clock_ns(work->pool) + job->deadline_ns;
     work->progress.discovering = 1;
     return 0;

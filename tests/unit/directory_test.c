@@ -455,15 +455,18 @@ static void watch_and_deadline_end_a_job_that_hangs(void **state)
     forkfold_pool *pool = open_pool(2);
     forkfold_aggregate *aggregate = NULL;
     struct total total = {0};
-    forkfold_job job = {
-        .map = measure, .aggregate = add_up, .total = &total, .deadline_ns = SECOND_NS / 10};
+    forkfold_job job = {.map = measure,
+                        .aggregate = add_up,
+                        .total = &total,
+                        .timeout_ns = UINT64_MAX,
+                        .deadline_ns = SECOND_NS / 10};
     int event = eventfd(1, EFD_CLOEXEC);
 
     (void)state;
     write_file("hang.txt", "hang", 4);
     assert_int_equal(forkfold_process_directory(pool, folder, &job, &aggregate),
                      FORKFOLD_E_DEADLINE);
-    job.deadline_ns = 0;
+    job.deadline_ns = UINT64_MAX;
     assert_int_equal(forkfold_pool_watch(pool, event, cancel, NULL), 0);
     assert_int_equal(forkfold_process_directory(pool, folder, &job, &aggregate),
                      FORKFOLD_E_CANCELLED);
