@@ -4,9 +4,6 @@
  * some time jumps back; what it does then is done by itself, on its own stack.  A stack lies at the
  * same addresses all the time, so a copy of it can be put back.
  *
- * Which accesses need no such jump is found out: those to words that nobody else accesses, and
- * looks at words that nobody else changes.  As long as it is found out, the search is repeated.
- *
  * Store buffers.  A store that is not in order yet waits in its process's buffer, whose owner sees
  * it at once.  Stores leave it in any order, but those to one word in theirs, and one that releases
  * after all before it.  What is sequentially consistent waits for such stores before it; a fence,
@@ -24,13 +21,7 @@
 #include "access.h"
 #include "platform/kill_point.h"
 
-enum {
-    MEMORY_BYTES = 1 << 18,
-    STACK_BYTES = 1 << 17,
-    WORDS_MAX = 1 << 14,
-    NAMES_MAX = 256,
-    KEPT_MAX = 8
-};
+enum { MEMORY_BYTES = 1 << 18, STACK_BYTES = 1 << 17, KEPT_MAX = 8 };
 
 struct core core;
 
@@ -52,188 +43,6 @@ static unsigned current = MODEL_NOBODY;
 static bool has_run[MODEL_PROCESSES_MAX];
 static char failure[512];
 
-/* ---- Traces -------------------------------------------------------------- */
-
-static bool is_tracing;
-static const char *passed; /* the kill point that the process that runs passed last */
-static const char *told;   /* the same, until a trace has told it */
-
-static struct name {
-    const volatile char *begin;
-    size_t bytes;
-    model_show *show;
-    char text[48];
-} names[NAMES_MAX];
-static unsigned name_count;
-
-void engine_trace(bool is_on)
-{
-    is_tracing = is_on;
-}
-
-static void say(const char *format, va_list arguments)
-{
-    printf("#   %-12s ", current == MODEL_NOBODY ? "" : scenario->processes[current].name);
-    vprintf(format, arguments);
-    putchar('\n');
-}
-
-void engine_say(const char *format, ...)
-{
-    va_list arguments;
-
-    if (!is_tracing)
-        return;
-    va_start(arguments, format);
-    say(format, arguments);
-    va_end(arguments);
-}
-
-void model_note(const char *format, ...)
-{
-    va_list arguments;
-
-    if (!is_tracing)
-        return;
-    va_start(arguments, format);
-    say(format, arguments);
-    va_end(arguments);
-}
-
-void model_name(const volatile void *words, size_t bytes, model_show *show, const char *format, ...)
-{
-    struct name *name = &names[name_count++];
-    va_list arguments;
-
-    assert(name_count <= NAMES_MAX);
-    name->begin = words;
-    name->bytes = bytes;
-    name->show = show;
-    va_start(arguments, format);
-    vsnprintf(name->text, sizeof(name->text), format, arguments);
-    va_end(arguments);
-}
-
-/* The newest name of what a word is in: the narrower ones come later. */
-static const struct name *find_name(const volatile void *word)
-{
-    const volatile char *at = word;
-
-    for (unsigned i = name_count; i-- > 0;)
-        if (at >= names[i].begin && at < names[i].begin + names[i].bytes)
-            return &names[i];
-    return NULL;
-}
-
-static void tell(const volatile void *word, unsigned bytes, const char *what, uint64_t value)
-{
-    const struct name *name = find_name(word);
-    char text[64];
-    char shown[64];
-
-    if (!is_tracing)
-        return;
-    if (name == NULL)
-        snprintf(text, sizeof(text), "a word");
-    else if (name->bytes == bytes)
-        snprintf(text, sizeof(text), "%s", name->text);
-    else
-        snprintf(text, sizeof(text), "%s[%td]", name->text,
-                 ((const volatile char *)word - name->begin) / (ptrdiff_t)bytes);
-    if (name != NULL && name->show != NULL)
-        name->show(value, shown, sizeof(shown));
-    else
-        snprintf(shown, sizeof(shown), "%llu", (unsigned long long)value);
-    engine_say("%s %s %s%s%s", text, what, shown, told != NULL ? "  after " : "",
-               told != NULL ? told : "");
-    told = NULL;
-}
-
-/* For the kill points of the code under test: they tell in a trace where it is. */
-void ff_kill_point(const char *point)
-{
-    passed = told = point;
-}
-
-void ff_kill_points_open(void)
-{
-}
-
-/* ---- A heap -------------------------------------------------------------- */
-
-enum { HEAP_UNITS = 48, UNIT_BYTES = 64 };
-
-static struct heap {
-    uint8_t owner[HEAP_UNITS];  /* of the unit: process + 1, or 0 while it is free */
-    uint8_t length[HEAP_UNITS]; /* in units, of what begins here */
-    char units[HEAP_UNITS][UNIT_BYTES];
-} * heap;
-
-void model_open_heap(void)
-{
-    heap = model_take(sizeof(*heap));
-}
-
-static void free_unit(unsigned unit)
-{
-    heap->owner[unit] = heap->length[unit] = 0;
-    memset(heap->units[unit], 0, UNIT_BYTES);
-}
-
-static bool is_room(unsigned first, unsigned length)
-{
-    for (unsigned i = 0; i < length; i++)
-        if (heap->owner[first + i] != 0)
-            return false;
-    return true;
-}
-
-void *model_allocate(size_t bytes)
-{
-    unsigned length = bytes > 0 ? (unsigned)((bytes + UNIT_BYTES - 1) / UNIT_BYTES) : 1;
-    unsigned first = 0;
-
-    while (first + length <= HEAP_UNITS && !is_room(first, length))
-        first++;
-    assert(first + length <= HEAP_UNITS);
-    for (unsigned i = 0; i < length; i++)
-        heap->owner[first + i] = (uint8_t)(current + 1);
-    heap->length[first] = (uint8_t)length;
-    return heap->units[first];
-}
-
-void model_free(void *from)
-{
-    unsigned first;
-
-    if (from == NULL)
-        return;
-    first = (unsigned)(((char *)from - heap->units[0]) / UNIT_BYTES);
-    for (unsigned i = 0, length = heap->length[first]; i < length; i++)
-        free_unit(first + i);
-}
-
-void *model_reallocate(void *from, size_t bytes)
-{
-    void *to = model_allocate(bytes);
-    size_t before;
-
-    if (from == NULL)
-        return to;
-    before = heap->length[((char *)from - heap->units[0]) / UNIT_BYTES] * (size_t)UNIT_BYTES;
-    memcpy(to, from, before < bytes ? before : bytes);
-    model_free(from);
-    return to;
-}
-
-/* Nothing of a process's own outlives it. */
-static void free_all_of(unsigned process)
-{
-    for (unsigned i = 0; i < HEAP_UNITS && heap != NULL; i++)
-        if (heap->owner[i] == process + 1)
-            free_unit(i);
-}
-
 /* ---- Switching ----------------------------------------------------------- */
 
 void model_fail(const char *format, ...)
@@ -246,6 +55,11 @@ void model_fail(const char *format, ...)
     vsnprintf(failure, sizeof(failure), format, arguments);
     va_end(arguments);
     engine_say("fails");
+}
+
+const struct model_scenario *engine_scenario(void)
+{
+    return scenario;
 }
 
 const char *engine_failure(void)
@@ -278,7 +92,7 @@ static void end_life(unsigned process, enum life life)
     ended->coroutine.stack_low = stacks[process] + STACK_BYTES;
     ended->life = life;
     has_run[process] = true;
-    free_all_of(process);
+    engine_free_all_of(process);
     ended->is_looking = ended->has_changed = ended->is_worth_killing = ended->fails = 0;
 }
 
@@ -321,8 +135,8 @@ void engine_begin(const struct model_scenario *begun)
     memset(memory, 0, memory_used);
     memory_used = 0;
     kept_count = 0;
-    heap = NULL;
-    name_count = 0;
+    engine_close_heap();
+    engine_forget_names();
     failure[0] = '\0';
     core.deaths_left = begun->deaths;
     core.failures_left = begun->failures;
@@ -333,16 +147,11 @@ void engine_begin(const struct model_scenario *begun)
 
 void engine_step(unsigned process)
 {
-    passed = NULL;
+    engine_forget_passed();
     current = process;
     has_run[process] = true;
     coroutine_resume(&core.processes[process].coroutine);
     current = MODEL_NOBODY;
-}
-
-const char *engine_passed(void)
-{
-    return passed;
 }
 
 bool engine_has_run(unsigned process)
@@ -364,62 +173,6 @@ bool engine_can_step(unsigned process)
     if (p->next.kind == OP_AWAIT_CHANGE)
         return p->has_changed;
     return p->next.kind != OP_AWAIT || p->next.ready(p->next.what);
-}
-
-/* ---- Which words are shared ---------------------------------------------- */
-
-/* Of each word that was ever accessed: by which processes, a bit each. */
-static struct sharing {
-    const volatile void *word;
-    uint32_t readers;
-    uint32_t writers;
-} sharings[WORDS_MAX];
-static unsigned sharing_count;
-static bool has_learnt;
-
-static struct sharing *find_sharing(const volatile void *word)
-{
-    size_t at = (uintptr_t)word * UINT64_C(0x9e3779b97f4a7c15) >> 40;
-
-    for (;; at++) {
-        struct sharing *sharing = &sharings[at % WORDS_MAX];
-
-        if (sharing->word == NULL) {
-            sharing_count++;
-            assert(sharing_count < WORDS_MAX / 2);
-            sharing->word = word;
-        }
-        if (sharing->word == word)
-            return sharing;
-    }
-}
-
-/* Whether another process can tell, or make, a difference. */
-static bool is_shared(const struct op *op)
-{
-    struct sharing *sharing = find_sharing(op->word);
-    uint32_t bit = UINT32_C(1) << current;
-    bool writes = op->kind != OP_LOAD;
-    uint32_t *set = writes ? &sharing->writers : &sharing->readers;
-
-    if ((*set & bit) == 0)
-        has_learnt = true;
-    *set |= bit;
-    return ((sharing->writers | (writes ? sharing->readers : 0)) & ~bit) != 0;
-}
-
-bool engine_has_learnt(void)
-{
-    bool learnt = has_learnt;
-
-    has_learnt = false;
-    return learnt;
-}
-
-void engine_forget_words(void)
-{
-    memset(sharings, 0, sizeof(sharings));
-    sharing_count = 0;
 }
 
 /* ---- Memory -------------------------------------------------------------- */
@@ -497,7 +250,7 @@ static void show_store(unsigned process, volatile void *word, unsigned bytes, ui
     if (peek(word, bytes) == value)
         return;
     poke(word, bytes, value);
-    for (unsigned i = 0; i < scenario->process_count; i++)
+    for (unsigned i = 0; i < MODEL_PROCESSES_MAX; i++)
         if (i != process && core.processes[i].is_looking)
             core.processes[i].has_changed = true;
 }
@@ -525,11 +278,9 @@ void engine_flush(unsigned process, unsigned entry)
     p->buffered--;
     memmove(&p->buffer[entry], &p->buffer[entry + 1], (p->buffered - entry) * sizeof(p->buffer[0]));
     memset(&p->buffer[p->buffered], 0, sizeof(p->buffer[0]));
-    if (is_tracing) {
-        current = process;
-        tell(shown.word, shown.bytes, "is visible now:", shown.value);
-        current = MODEL_NOBODY;
-    }
+    current = process;
+    engine_tell(shown.word, shown.bytes, "is visible now:", shown.value);
+    current = MODEL_NOBODY;
 }
 
 /* The first count stores. */
@@ -589,7 +340,7 @@ static bool await_turn(const struct op *op)
 {
     struct process *self = &core.processes[current];
 
-    if (current == MODEL_NOBODY || !is_shared(op))
+    if (current == MODEL_NOBODY || !engine_is_shared(op))
         return false;
     self->next = *op;
     yield(self);
@@ -607,7 +358,7 @@ uint64_t model_load(const volatile void *word, unsigned bytes, int order)
     if (order == memory_order_seq_cst)
         drain_announcements(current);
     value = look_at(&core.processes[current], word, bytes);
-    tell(word, bytes, "is", value);
+    engine_tell(word, bytes, "is", value);
     return value;
 }
 
@@ -621,7 +372,7 @@ void model_store(volatile void *word, unsigned bytes, uint64_t value, int order)
         return;
     }
     do_store(&core.processes[current], &op, await_turn(&op));
-    tell(word, bytes, "=", value);
+    engine_tell(word, bytes, "=", value);
 }
 
 /* Before an operation that reads and writes; what it reads. */
@@ -641,7 +392,7 @@ static void end_exchange(const struct op *op, uint64_t value)
         return;
     }
     show_store(current, op->word, op->bytes, value);
-    tell(op->word, op->bytes, "becomes", value);
+    engine_tell(op->word, op->bytes, "becomes", value);
 }
 
 static uint64_t fetch_and(enum op_kind kind, volatile void *word, unsigned bytes, uint64_t value,
@@ -699,7 +450,7 @@ bool model_swap(volatile void *word, unsigned bytes, uint64_t *expected, uint64_
     bool fails = fails_for_no_reason();
 
     if (fails || before != *expected) {
-        tell(word, bytes, "is not swapped:", before);
+        engine_tell(word, bytes, "is not swapped:", before);
         *expected = before;
         return false;
     }
@@ -753,13 +504,13 @@ void model_sleep_on(const volatile void *word, uint32_t snapshot)
     struct process *self = &core.processes[current];
     struct op op = {.kind = OP_SLEEP, .word = (volatile void *)word, .bytes = 4, .value = snapshot};
 
-    (void)is_shared(&op);
+    (void)engine_is_shared(&op);
     self->next = op;
     yield(self);
     drain_all(current);
     if (peek(word, 4) != snapshot)
         return;
-    tell(word, 4, "is slept on while it is", snapshot);
+    engine_tell(word, 4, "is slept on while it is", snapshot);
     op.kind = OP_ASLEEP;
     self->next = op;
     yield(self);
@@ -770,7 +521,7 @@ void model_wake(const volatile void *word)
     struct process *self = &core.processes[current];
     struct op op = {.kind = OP_WAKE, .word = (volatile void *)word, .bytes = 4};
 
-    (void)is_shared(&op);
+    (void)engine_is_shared(&op);
     self->next = op;
     yield(self);
     drain_all(current);

@@ -108,4 +108,20 @@ void engine_forget_words(void);
 void engine_trace(bool is_on);
 void engine_say(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
+/* ---- Between the parts of the machine ------------------------------------ */
+
+const struct model_scenario *engine_scenario(void);
+
+/* sharing.c: whether another process can tell, or make, a difference. */
+bool engine_is_shared(const struct op *op);
+
+/* trace.c: what happens to a word; the kill point that was passed, and the names, of before. */
+void engine_tell(const volatile void *word, unsigned bytes, const char *what, uint64_t value);
+void engine_forget_passed(void);
+void engine_forget_names(void);
+
+/* heap.c: there is none; of a process that has ended. */
+void engine_close_heap(void);
+void engine_free_all_of(unsigned process);
+
 #endif

@@ -358,7 +358,7 @@ static void open_pool(unsigned workers, struct ff_call call)
     model_keep((void *)&pool_control, offsetof(struct ff_control_shared, guarded_path));
     model_keep((void *)&pool_control.main_board,
                sizeof(pool_control) - offsetof(struct ff_control_shared, main_board));
-    model_keep((void *)&supervisor_words, offsetof(struct ff_supervisor_shared, outcome));
+    model_keep((void *)&supervisor_words, offsetof(struct ff_supervisor_shared, message));
     model_keep((void *)&supervisor_words.deaths,
                sizeof(supervisor_words) - offsetof(struct ff_supervisor_shared, deaths));
     pool_layout = (struct ff_layout){.workers = workers,

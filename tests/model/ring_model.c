@@ -160,25 +160,7 @@ static bool claim(unsigned self, unsigned r, uint64_t *position)
     }
 }
 
-/* A producer that replaces a dead one goes on with other batches, until enough are committed. */
-static void produce(unsigned self)
-{
-    uint64_t position;
-
-    while (world->put[self] < setting()->batches) {
-        unsigned number = self * BATCHES_EACH + world->begun[self]++;
-
-        if (!claim(self, 0, &position))
-            return;
-        ff_own_set(contents_at(0, position), number);
-        ff_ring_commit(&world->rings[0], position, setting()->items);
-        note_commit(0, number);
-        world->put[self]++;
-    }
-    ff_ring_end(&world->rings[0], self);
-}
-
-/* It is told that it is over while it puts. */
+/* One that replaces a dead one goes on with other batches, until enough are committed. */
 static void produce_until_ended(unsigned self)
 {
     uint64_t position;
@@ -195,6 +177,13 @@ static void produce_until_ended(unsigned self)
     }
 }
 
+static void produce(unsigned self)
+{
+    produce_until_ended(self);
+    ff_ring_end(&world->rings[0], self);
+}
+
+/* It is over while others put. */
 static void end_for_others(unsigned self)
 {
     (void)self;
