@@ -59,6 +59,7 @@ static struct ff_segment pool_segments[WORKERS_MAX];
 static struct ff_segment_areas pool_areas[WORKERS_MAX];
 static struct ff_quarantine quarantine_records[QUARANTINE_MAX];
 static struct ff_layout pool_layout;
+static struct ff_files_shared no_files;
 
 static uint64_t raw(const ff_word64 *word)
 {
@@ -198,11 +199,71 @@ struct ff_memory_use ff_process_memory(void)
     return (struct ff_memory_use){0};
 }
 
-bool ff_spill_answer(struct ff_spill_store *store, int channel)
+uint64_t ff_clock_cpu_ns(void)
+{
+    return 0;
+}
+
+size_t ff_page_bytes(void)
+{
+    return 4096;
+}
+
+int ff_files_follow(const struct ff_files_shared *shared, struct ff_file_mappings *mappings,
+                    int channel, unsigned *failed)
+{
+    (void)shared;
+    (void)mappings;
+    (void)channel;
+    (void)failed;
+    return 0;
+}
+
+void ff_files_vacate(const struct ff_files_shared *shared, struct ff_file_mappings *mappings)
+{
+    (void)shared;
+    (void)mappings;
+}
+
+int ff_file_store_keep(struct ff_file_store *store, const struct ff_question *question, int *given)
 {
     (void)store;
+    (void)question;
+    (void)given;
+    return 0;
+}
+
+void ff_file_store_forget(struct ff_file_store *store, const struct ff_question *question)
+{
+    (void)store;
+    (void)question;
+}
+
+int ff_file_store_find(const struct ff_file_store *store, const struct ff_question *question)
+{
+    (void)store;
+    (void)question;
+    return -1;
+}
+
+int ff_spill_store_file(struct ff_spill_store *store, unsigned slot)
+{
+    (void)store;
+    (void)slot;
+    return -1;
+}
+
+void ff_spill_store_empty(struct ff_spill_store *store)
+{
+    (void)store;
+}
+
+int ff_question_receive(int channel, struct ff_question *question, int *given)
+{
     (void)channel;
-    return true;
+    (void)question;
+    (void)given;
+    return 0;
 }
 
 const char *forkfold_strerror(int code)
@@ -364,6 +425,7 @@ static void open_pool(unsigned workers, struct ff_call call)
     pool_layout = (struct ff_layout){.workers = workers,
                                      .control = &pool_control,
                                      .supervisor = &supervisor_words,
+                                     .files = &no_files,
                                      .quarantine = quarantine_records,
                                      .quarantine_capacity = QUARANTINE_MAX,
                                      .segments = pool_areas,

@@ -114,6 +114,27 @@ uint64_t ff_clock_ns(void)
     return 0;
 }
 
+uint64_t ff_clock_cpu_ns(void)
+{
+    return 0;
+}
+
+size_t ff_page_bytes(void)
+{
+    return 4096;
+}
+
+void ff_map_discard(void *base, size_t bytes)
+{
+    (void)base;
+    (void)bytes;
+}
+
+void ff_items_note_end(struct forkfold_call *call)
+{
+    (void)call;
+}
+
 void ff_alarm_set(int alarm, uint64_t at_ns)
 {
     (void)alarm;
