@@ -35,7 +35,7 @@ int main(void)
     forkfold_call_options options = {.function = count_steps,
                                      .count = NUMBERS,
                                      .context = &lengths,
-                                     .context_bytes = sizeof(lengths),
+                                     .context_bytes = sizeof(void *),
                                      .stop_on_failure = 1};
     forkfold_call *call;
     char message[256];

@@ -64,13 +64,14 @@ static uint64_t key_bytes_of(const forkfold_dictionary_options *options)
     return options->capacity < UINT64_MAX / KEY_BYTES ? options->capacity * KEY_BYTES : UINT64_MAX;
 }
 
-static void give_memory(forkfold_pool *pool, const forkfold_dictionary *dictionary)
+static void give_memory(forkfold_pool *pool, forkfold_dictionary *dictionary)
 {
     ff_arena_give(&pool->items.results, dictionary->shared.words, dictionary->table_bytes);
     ff_arena_give(&pool->items.results, dictionary->shared.heap, dictionary->shared.heap_bytes);
     if (dictionary->reading != NULL)
         free(dictionary->reading->entries);
     free(dictionary->reading);
+    dictionary->reading = NULL;
 }
 
 /* Everything that a dictionary has, or nothing and a code with the pool's error. */
@@ -145,8 +146,8 @@ void forkfold_dictionary_close(forkfold_dictionary *dictionary)
     if (begin_change(pool) < 0)
         return;
     dictionary->is_open = false;
-    end_change(pool);
     give_memory(pool, dictionary);
+    end_change(pool);
 }
 
 /* ---- Who calls ----------------------------------------------------------- */
@@ -304,8 +305,10 @@ int forkfold_dictionary_next(forkfold_dictionary *dictionary, forkfold_dictionar
     reading = dictionary->reading;
     if (reading->entries == NULL)
         code = read_all(dictionary);
-    if (code < 0 || reading->next == reading->count)
+    if (reading->entries == NULL)
         return code;
+    if (reading->next == reading->count)
+        return 0;
     const struct ff_dictionary_entry *found = &reading->entries[reading->next++];
 
     *entry = (forkfold_dictionary_entry){

@@ -346,7 +346,7 @@ static forkfold_call_options counting(forkfold_dictionary *const *dictionary, ui
                                    .count = count,
                                    .chunk = 7,
                                    .context = dictionary,
-                                   .context_bytes = sizeof(*dictionary)};
+                                   .context_bytes = sizeof(void *)};
 }
 
 /* Every key has what its items have added, and at most again more; in all. */
@@ -429,7 +429,7 @@ static void workers_read_what_the_host_has_added(void **state)
     forkfold_call_options options = {.function = read_in_worker,
                                      .count = 1,
                                      .context = &dictionary,
-                                     .context_bytes = sizeof(dictionary)};
+                                     .context_bytes = sizeof(void *)};
     forkfold_call *call = NULL;
 
     (void)state;
