@@ -252,7 +252,7 @@ int ff_file_merge_next(struct ff_file_merge *merge, struct ff_entry *entry)
     while (code == 0 && contest->order == FF_BY_KEY && contest->left > 0) {
         const struct ff_entry *head = contest->heads[contest_winner(contest)];
 
-        if (ff_entry_compare(head, entry, FF_BY_KEY) != 0)
+        if (head == NULL || ff_entry_compare(head, entry, FF_BY_KEY) != 0)
             break;
         code = ff_combine(merge->combiner, entry->count, head->count, &entry->count);
         if (code == 0)

@@ -354,6 +354,7 @@ static int take(struct free_job *work, const forkfold_result *result)
 
     work->progress.files_done++;
     if (result->failed)
+        /* NOLINTNEXTLINE(clang-analyzer-unix.Malloc): close_work() frees the travellers */
         return take_item_failure(work, traveller, result->index);
     return take_answer(work, traveller, result->data, result->bytes);
 }

@@ -32,7 +32,7 @@ struct ff_directory_context *ff_directory_context_new(const forkfold_job *job, s
 static struct ff_running_text *running_of(const forkfold_text *text)
 {
     /* The text is the first member of what only the engine can write. */
-    return (struct ff_running_text *)(uintptr_t)text;
+    return (struct ff_running_text *)text;
 }
 
 void *forkfold_text_reserve(const forkfold_text *text, size_t bytes)
