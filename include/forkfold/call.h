@@ -197,6 +197,10 @@ FORKFOLD_API const void *forkfold_call_results(const forkfold_call *call);
  * an error as of forkfold_map. */
 FORKFOLD_API int forkfold_call_next(forkfold_call *call, forkfold_result *result);
 
+/* The same, waiting at most timeout_ns (0 = not at all): FORKFOLD_E_PENDING when there is none yet. */
+FORKFOLD_API int forkfold_call_next_within(forkfold_call *call, forkfold_result *result,
+                                           uint64_t timeout_ns);
+
 /* One failed item.  All pointers live as long as the call. */
 typedef struct forkfold_item_failure {
     uint64_t index;
@@ -210,6 +214,7 @@ typedef struct forkfold_item_failure {
     int has_address;    /* nonzero when address is the faulting address */
     uint64_t address;
     const char *backtrace; /* lines "#0 function at file:line", or NULL */
+    const char *text;      /* see forkfold_worker_crash_text; NULL without any */
 } forkfold_item_failure;
 
 /* The failures so far, and one of them in the order in which they became known; NULL past the last. */

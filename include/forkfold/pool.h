@@ -31,6 +31,8 @@ typedef struct forkfold_pool_options {
     size_t size;           /* sizeof(struct forkfold_pool_options), or 0 for "as compiled" */
     unsigned workers;      /* processes; 0 = forkfold_available_cpus() */
     int keep_fd_plus_one;  /* a descriptor (plus one) that workers keep open; 0 = none */
+    int keep_descriptors;  /* nonzero: workers keep all that were open when the pool was opened, and
+                              standard output, which is /dev/null for them otherwise */
     uint64_t memory_bytes; /* what counts may take in all workers together; 0 = a quarter of what is
                               available when a call begins.  Past it they go to spill_folder. */
     const char *spill_folder; /* NULL = $TMPDIR, or /var/tmp without it; copied */
@@ -75,6 +77,22 @@ FORKFOLD_API const char *forkfold_pool_message(const forkfold_pool *pool);
 
 /* The number of workers the pool was opened with. */
 FORKFOLD_API unsigned forkfold_pool_workers(const forkfold_pool *pool);
+
+/*
+ * For the initializer, of a language with a call stack of its own say.  Handlers of fatal signals
+ * that are installed between two calls of this, the first of which installs those of the library
+ * anew, run after the library has noted what it can; they write to fd, a file that can be read at
+ * any place, and hand on to those that were there before them.  What they have written, up to
+ * FORKFOLD_CRASH_TEXT_BYTES, is then in the failure's text.  Returns 0, or FORKFOLD_E_INVALID outside of workers.
+ */
+enum { FORKFOLD_CRASH_TEXT_BYTES = 4096 };
+FORKFOLD_API int forkfold_worker_crash_text(int fd);
+
+/*
+ * The process id of the worker in a slot, a number below forkfold_pool_workers(); 0 while none lives
+ * there, and in a forked child.
+ */
+FORKFOLD_API int forkfold_pool_worker(const forkfold_pool *pool, unsigned slot);
 
 /*
  * While a call of the pool blocks, it also waits on fd, and runs callback in

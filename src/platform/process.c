@@ -143,6 +143,36 @@ void ff_process_close_all_but(int *keep, unsigned count)
     close_from_to(next, ~0U);
 }
 
+int *ff_process_open_fds(unsigned *count)
+{
+    DIR *open_files = opendir("/proc/self/fd");
+    const struct dirent *entry;
+    unsigned used = 0;
+    unsigned room = 64;
+    int *fds = open_files == NULL ? NULL : malloc(room * sizeof(*fds));
+
+    while (fds != NULL && (entry = readdir(open_files)) != NULL) {
+        char *end;
+        long fd = strtol(entry->d_name, &end, 10);
+
+        if (end == entry->d_name || fd < 3 || fd == dirfd(open_files))
+            continue;
+        if (used == room) {
+            int *grown = realloc(fds, (room *= 2) * sizeof(*fds));
+
+            if (grown == NULL)
+                free(fds);
+            fds = grown;
+        }
+        if (fds != NULL)
+            fds[used++] = (int)fd;
+    }
+    if (open_files != NULL)
+        closedir(open_files);
+    *count = used;
+    return fds;
+}
+
 void ff_process_detach_fd(int fd)
 {
     int null = open("/dev/null", O_RDWR | O_CLOEXEC);

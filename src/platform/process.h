@@ -42,6 +42,12 @@ bool ff_process_bind_to_parent(pid_t parent);
 /* Closes every descriptor above 2 but those listed, which are sorted here. */
 void ff_process_close_all_but(int *keep, unsigned count);
 
+/*
+ * The descriptors above 2 that are open, in memory that the caller frees.  NULL without memory, or
+ * where the kernel does not list them.
+ */
+int *ff_process_open_fds(unsigned *count);
+
 /* Makes /dev/null of a standard descriptor, so that an end of a pipe is not held open. */
 void ff_process_detach_fd(int fd);
 

@@ -15,7 +15,13 @@ enum {
 
 static const int fatal_signals[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT, SIGTRAP, SIGSYS};
 
+enum { FATAL_SIGNALS = sizeof(fatal_signals) / sizeof(fatal_signals[0]) };
+
 static struct ff_crash *crash_record;
+
+/* Where other handlers write, or -1; and those that are behind these here. */
+static int text_fd = -1;
+static struct sigaction behind[FATAL_SIGNALS];
 
 /* A stack that has overflown cannot hold its own handler. */
 static char alternate_stack[STACK_BYTES];
@@ -80,32 +86,76 @@ static void write_frames(const ucontext_t *interrupted)
     } while (count < FF_FRAMES_MAX && unw_step(&cursor) > 0);
 }
 
-static void on_fatal_signal(int signal_number, siginfo_t *info, void *context)
+/* What the handlers behind this one have written. */
+static void read_text(void)
 {
-    bool sent = info->si_code <= 0; /* by kill, raise or abort, not by a fault */
+    ssize_t bytes = pread(text_fd, crash_record->text, sizeof(crash_record->text), 0);
 
-    signal(SIGALRM, SIG_DFL);
-    alarm(CAPTURE_SECONDS);
+    if (bytes > 0)
+        ff_publish(&crash_record->text_bytes, (uint64_t)bytes);
+}
+
+static void note_signal(int signal_number, const siginfo_t *info, bool sent, const void *context)
+{
     crash_record->signal = signal_number;
     /* A general protection fault comes without its address. */
     crash_record->has_address = !sent && info->si_code != SI_KERNEL && has_address(signal_number);
     crash_record->address = crash_record->has_address ? (uint64_t)(uintptr_t)info->si_addr : 0;
     ff_publish(&crash_record->written, 1);
     write_frames(context);
-    /* The action is the default again (SA_RESETHAND); a fault repeats itself on return. */
+}
+
+static struct sigaction *handler_behind(int signal_number)
+{
+    for (size_t i = 0; i < FATAL_SIGNALS; i++)
+        if (fatal_signals[i] == signal_number)
+            return &behind[i];
+    return NULL;
+}
+
+/*
+ * The action is the default again (SA_RESETHAND), unless there is a handler behind this one, which
+ * is run once; a fault repeats itself on return.
+ */
+static void on_fatal_signal(int signal_number, siginfo_t *info, void *context)
+{
+    bool sent = info->si_code <= 0; /* by kill, raise or abort, not by a fault */
+    struct sigaction *next = handler_behind(signal_number);
+
+    signal(SIGALRM, SIG_DFL);
+    alarm(CAPTURE_SECONDS);
+    if (ff_peer_get(&crash_record->written) == 0) {
+        note_signal(signal_number, info, sent, context);
+        if (text_fd >= 0 && next != NULL)
+            sigaction(signal_number, next, NULL);
+    } else if (text_fd >= 0) {
+        read_text();
+    }
     if (sent)
         raise(signal_number);
 }
 
-void ff_crash_install(struct ff_crash *record)
+static void install(void)
 {
     stack_t stack = {.ss_sp = alternate_stack, .ss_size = sizeof(alternate_stack)};
     struct sigaction action = {.sa_sigaction = on_fatal_signal,
                                .sa_flags = SA_SIGINFO | SA_ONSTACK | SA_RESETHAND};
 
     sigaltstack(&stack, NULL);
-    crash_record = record;
     sigemptyset(&action.sa_mask);
-    for (size_t i = 0; i < sizeof(fatal_signals) / sizeof(fatal_signals[0]); i++)
-        sigaction(fatal_signals[i], &action, NULL);
+    for (size_t i = 0; i < FATAL_SIGNALS; i++)
+        sigaction(fatal_signals[i], &action, &behind[i]);
+}
+
+void ff_crash_install(struct ff_crash *record)
+{
+    crash_record = record;
+    text_fd = -1;
+    install();
+}
+
+void ff_crash_install_before(int fd)
+{
+    text_fd = fd;
+    install();
 }

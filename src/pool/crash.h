@@ -15,4 +15,11 @@
 /* Installs the handlers of this process. */
 void ff_crash_install(struct ff_crash *record);
 
+/*
+ * Installs them again, in front of those that are there now.  A signal goes through both, and what
+ * the others have written to fd becomes the text of the record: if they hand on to handlers that
+ * this has installed before, those finish it.
+ */
+void ff_crash_install_before(int text_fd);
+
 #endif

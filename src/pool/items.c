@@ -581,6 +581,7 @@ int forkfold_pool_fd(const forkfold_pool *pool)
 
 int forkfold_pool_dispatch(forkfold_pool *pool)
 {
+    uint64_t until_ns = UINT64_MAX;
     int code = ff_call_check(pool);
 
     if (code < 0)
@@ -593,9 +594,11 @@ int forkfold_pool_dispatch(forkfold_pool *pool)
         /* The descriptor must not stay readable for what concerns no call. */
         code = ff_call_handle(pool, false);
     }
+    if (pool->items.has_event_loop)
+        ff_announce(&pool->layout.control->listening, choose_listening(pool, &until_ns));
     ff_settle();
     ff_items_look(pool);
-    arm(pool, UINT64_MAX);
+    arm(pool, until_ns);
     ff_items_call_back(pool);
     return code < 0 ? code : 0;
 }

@@ -25,6 +25,7 @@ static void free_texts(const forkfold_item_failure *failure)
 {
     free((char *)failure->detail);
     free((char *)failure->backtrace);
+    free((char *)failure->text);
 }
 
 /* Appends to a list; false without memory. */
@@ -148,6 +149,15 @@ static void read_notes(forkfold_pool *pool, unsigned slot)
         take_note(pool, slot, &areas->notes[*read]);
 }
 
+static char *text_of(const struct ff_crash *crash)
+{
+    uint64_t bytes = ff_peer_get(&crash->text_bytes);
+
+    if (bytes == 0 || bytes > sizeof(crash->text))
+        return NULL;
+    return ff_failure_text("%.*s", (int)bytes, crash->text);
+}
+
 static void take_record(forkfold_pool *pool, const struct ff_quarantine *record)
 {
     struct forkfold_call *call = find_call(pool, record->owner, record->serial);
@@ -166,7 +176,8 @@ static void take_record(forkfold_pool *pool, const struct ff_quarantine *record)
                           .exit_code = record->exit_code,
                           .has_address = record->crash.has_address,
                           .address = record->crash.address,
-                          .backtrace = ff_backtrace_text(pool->items.symbols, &record->crash)});
+                          .backtrace = ff_backtrace_text(pool->items.symbols, &record->crash),
+                          .text = text_of(&record->crash)});
     /* No worker will run it any more, so its state is the driver's to write. */
     atomic_store_explicit(&call->owner->states[record->index % call->owner->window],
                           FF_ITEM_REFUSED, memory_order_release);

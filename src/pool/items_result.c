@@ -2,6 +2,7 @@
 /* The host's side of a call on items: reading its results. */
 #include <forkfold/error.h>
 
+#include "platform/clock.h"
 #include "pool/call.h"
 #include "pool/items.h"
 
@@ -127,7 +128,18 @@ static bool has_result_or_end(void *what)
     return call->status != FF_CALL_RUNNING || find_result(call);
 }
 
-static int take_next(struct forkfold_call *call, forkfold_result *result)
+/* Sleeps until there is a result, or an end, or it is until_ns.  Returns which. */
+static bool await_result(struct forkfold_call *call, uint64_t until_ns)
+{
+    while (!has_result_or_end(call)) {
+        if (until_ns != UINT64_MAX && ff_clock_ns() >= until_ns)
+            return false;
+        ff_items_sleep(call->pool, has_result_or_end, call, until_ns);
+    }
+    return true;
+}
+
+static int take_next(struct forkfold_call *call, forkfold_result *result, uint64_t until_ns)
 {
     int code;
 
@@ -141,8 +153,8 @@ static int take_next(struct forkfold_call *call, forkfold_result *result)
         ff_items_end_call(call, code, "%s", call->pool->error.message);
         return code;
     }
-    while (!has_result_or_end(call))
-        ff_items_sleep(call->pool, has_result_or_end, call, UINT64_MAX);
+    if (!await_result(call, until_ns))
+        return FORKFOLD_E_PENDING;
     if (call->status == FF_CALL_ENDED)
         return ff_items_outcome(call);
     ff_items_fill_result(call, call->current, result);
@@ -160,6 +172,13 @@ static int take_next(struct forkfold_call *call, forkfold_result *result)
 
 int forkfold_call_next(forkfold_call *call, forkfold_result *result)
 {
+    return forkfold_call_next_within(call, result, UINT64_MAX);
+}
+
+int forkfold_call_next_within(forkfold_call *call, forkfold_result *result, uint64_t timeout_ns)
+{
+    uint64_t now = timeout_ns == 0 || timeout_ns == UINT64_MAX ? 0 : ff_clock_ns();
+    uint64_t until_ns = timeout_ns > UINT64_MAX - now ? UINT64_MAX : now + timeout_ns;
     int code = ff_call_check(call->pool);
 
     if (code < 0)
@@ -175,8 +194,8 @@ int forkfold_call_next(forkfold_call *call, forkfold_result *result)
         return 0;
     /* What the host watches may close the call while this sleeps, and so may callbacks. */
     ff_items_hold(call);
-    code = take_next(call, result);
-    if (code <= 0)
+    code = take_next(call, result, until_ns);
+    if (code <= 0 && code != FORKFOLD_E_PENDING)
         ff_items_call_back_quietly(call->pool);
     (void)ff_items_let_go(call);
     return code;

@@ -140,6 +140,15 @@ static int open_events(forkfold_pool *pool, struct handover *handover, struct ff
     return failed == NULL ? 0 : system_error(error, "watch over processes", failed);
 }
 
+/* What only the driver may hold: its death is seen by it. */
+static void close_own_ends(forkfold_pool *pool)
+{
+    close_fd(&pool->lifeline);
+    close_fd(&pool->epoll);
+    close_fd(&pool->alarm);
+    close_fd(&pool->spill.channel);
+}
+
 static int fork_supervisor(forkfold_pool *pool, const struct handover *handover, int keep_fd,
                            struct ff_error *error)
 {
@@ -153,6 +162,7 @@ static int fork_supervisor(forkfold_pool *pool, const struct handover *handover,
     if (pool->supervisor < 0)
         code = system_error(error, "fork the supervisor", "fork");
     if (pool->supervisor == 0) {
+        close_own_ends(pool);
         ff_math_threads_name_one();
         ff_supervisor_main(&(struct ff_supervisor_options){.layout = &pool->layout,
                                                            .lifeline = handover->lifeline[0],
@@ -206,7 +216,8 @@ static int open_into(forkfold_pool *pool, const forkfold_pool_options *options,
                             workers, strerror(errno));
     pool->spill.slots = workers;
     pool->layout.rules =
-        (struct ff_worker_rules){.initializer = options->initializer,
+        (struct ff_worker_rules){.keeps_descriptors = options->keep_descriptors != 0,
+                                 .initializer = options->initializer,
                                  .initializer_context = options->initializer_context,
                                  .tasks_most = options->tasks_per_worker,
                                  .recycle_bytes = options->recycle_bytes,
@@ -304,6 +315,13 @@ const char *forkfold_pool_message(const forkfold_pool *pool)
 unsigned forkfold_pool_workers(const forkfold_pool *pool)
 {
     return pool->layout.workers;
+}
+
+int forkfold_pool_worker(const forkfold_pool *pool, unsigned slot)
+{
+    if (!ff_items_are_here(pool) || slot >= pool->layout.workers)
+        return 0;
+    return (int)ff_peer_get(&pool->layout.segments[slot].head->pid);
 }
 
 int forkfold_pool_watch(forkfold_pool *pool, int fd, forkfold_watch *callback, void *context)

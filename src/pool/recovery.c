@@ -15,6 +15,7 @@
 #include "pool/supervisor_state.h"
 
 #include <signal.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -69,6 +70,15 @@ static void publish_record(struct supervisor *s)
     ff_doorbell_ring(s->layout->driver_bell);
 }
 
+/* Few have any, and a page of zeroes for each of the others would be a waste. */
+static void copy_text(struct ff_crash *record, const struct ff_crash *crash)
+{
+    uint64_t bytes = ff_peer_get(&crash->text_bytes);
+
+    if (bytes <= sizeof(crash->text))
+        memcpy(record->text, crash->text, bytes);
+}
+
 static void quarantine(struct supervisor *s, unsigned slot, const struct ff_task *item,
                        uint32_t attempts, struct ff_exit end, bool for_memory)
 {
@@ -77,7 +87,8 @@ static void quarantine(struct supervisor *s, unsigned slot, const struct ff_task
 
     if (record == NULL)
         return;
-    memcpy(&record->crash, crash, sizeof(record->crash));
+    memcpy(&record->crash, crash, offsetof(struct ff_crash, text));
+    copy_text(&record->crash, crash);
     record->crash.message[FF_MESSAGE_BYTES - 1] = '\0';
     record->item = item->first;
     record->owner = item->owner;
@@ -139,7 +150,7 @@ static void give_up_consumed(struct supervisor *s, const struct consumed *consum
 
     if (record == NULL)
         return;
-    memset(record, 0, sizeof(*record));
+    memset(record, 0, offsetof(struct ff_quarantine, crash.text));
     record->item = consumed->item;
     record->group = group_of(s, consumed->item);
     record->attempts = 1;

@@ -14,6 +14,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include <forkfold/pool.h>
+
 #include "memory/board.h"
 #include "memory/region.h"
 #include "pool/job.h"
@@ -73,6 +75,8 @@ struct ff_crash {
     ff_word64 frame_count;
     uint64_t frames[FF_FRAMES_MAX]; /* frames[0] exact, the others return addresses */
     char message[FF_MESSAGE_BYTES];
+    ff_word64 text_bytes; /* of what other handlers wrote; after the frames */
+    char text[FORKFOLD_CRASH_TEXT_BYTES];
 };
 
 /* One item that was given up on.  Writer: the supervisor, before `quarantined` counts it. */
@@ -168,6 +172,7 @@ struct ff_segment {
     ff_word64 consumed;    /* item + 1 whose input cannot be read again, sealed or not, or 0 */
     ff_word64 sleeping;    /* 1 while it may be asleep on `work` */
     ff_word64 grace;       /* the newest `grace` of the supervisor that it has met between claims */
+    ff_word64 pid;         /* of the worker that was born last in the slot */
     ff_word64 retired;     /* 1: it ends because it has done its share, not for any failure */
     ff_word64 output_used; /* bytes of the output area */
     ff_word64 items_done;  /* for displays; includes what a death may undo */
@@ -253,6 +258,7 @@ static inline unsigned ff_sealed_buffer(uint64_t sealed)
 
 /* What every worker is told when it is born. */
 struct ff_worker_rules {
+    bool keeps_descriptors; /* those of the host, standard output included */
     int (*initializer)(void *context);
     void *initializer_context;
     uint64_t tasks_most;    /* after which it ends and makes room for another; 0 = no end */

@@ -89,8 +89,12 @@ static bool watch_worker(struct supervisor *s, unsigned slot)
  */
 static bool give_birth(struct supervisor *s, unsigned slot)
 {
-    struct ff_worker_options worker = {
-        .layout = s->layout, .slot = slot, .supervisor = s->pid, .keep_fd = s->keep_fd};
+    struct ff_worker_options worker = {.layout = s->layout,
+                                       .slot = slot,
+                                       .supervisor = s->pid,
+                                       .keep_fd = s->keep_fd,
+                                       .host_fds = s->host_fds,
+                                       .host_fd_count = s->host_fd_count};
     int ends[2];
     int cause;
 
@@ -405,6 +409,7 @@ static void clear_incarnation(struct ff_segment *segment)
     ff_own_set(&segment->sleeping, 0);
     ff_own_set(&segment->consumed, 0);
     ff_own_set(&segment->retired, 0);
+    ff_own_set(&segment->pid, 0);
 }
 
 /* A dead worker's pages stay charged to the memory cgroup: free the half-written ones before its
@@ -649,10 +654,27 @@ static void shed_inheritance(const struct ff_supervisor_options *options)
     ff_process_reset_signals(ignored);
     if (options->keep_fd != STDIN_FILENO)
         ff_process_detach_fd(STDIN_FILENO);
-    ff_process_detach_fd(STDOUT_FILENO);
-    ff_process_close_all_but(keep, sizeof(keep) / sizeof(keep[0]));
+    if (!options->layout->rules.keeps_descriptors) {
+        ff_process_detach_fd(STDOUT_FILENO);
+        ff_process_close_all_but(keep, sizeof(keep) / sizeof(keep[0]));
+    }
     ff_process_adopt_orphans();
     (void)prctl(PR_SET_NAME, "forkfold-super");
+}
+
+/* What the host had open, for the workers: whatever is opened from now on is the supervisor's. */
+static bool list_descriptors(struct supervisor *s)
+{
+    const int own[] = {s->lifeline, s->driver_pidfd, s->driver_channel};
+
+    if (!s->layout->rules.keeps_descriptors)
+        return true;
+    s->host_fds = ff_process_open_fds(&s->host_fd_count);
+    for (size_t i = 0; i < sizeof(own) / sizeof(own[0]); i++)
+        for (unsigned k = 0; k < s->host_fd_count; k++)
+            if (s->host_fds[k] == own[i])
+                s->host_fds[k] = -1;
+    return s->host_fds != NULL;
 }
 
 _Noreturn void ff_supervisor_main(const struct ff_supervisor_options *options)
@@ -667,6 +689,8 @@ _Noreturn void ff_supervisor_main(const struct ff_supervisor_options *options)
 
     FF_KILL_POINT("supervisor.born");
     shed_inheritance(options);
+    if (!list_descriptors(&s))
+        _exit(1);
     s.slots = calloc(s.layout->workers, sizeof(*s.slots));
     /* Without them there is nothing to supervise with: the driver sees this process end. */
     s.ours = calloc(s.layout->workers, sizeof(*s.ours));

@@ -47,6 +47,8 @@ struct supervisor {
     int epoll;
     int alarm;
     int keep_fd;
+    int *host_fds; /* that workers keep, besides what they need; NULL without any */
+    unsigned host_fd_count;
     int lifeline;
     int driver_pidfd;
     int driver_channel; /* for spill files */

@@ -15,6 +15,7 @@
 #include <errno.h>
 #include <math.h>
 #include <signal.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -594,20 +595,37 @@ static _Noreturn void serve(struct ff_worker *worker)
 
 /* ---- Birth --------------------------------------------------------------- */
 
-static void shed_inheritance(const struct ff_worker_options *options)
+/* Of the supervisor's nothing stays but what this worker needs.  False without memory. */
+static bool close_descriptors(const struct ff_worker_options *options)
+{
+    const int needed[] = {options->layout->driver_bell, options->layout->supervisor_bell,
+                          options->keep_fd, options->channel};
+    unsigned count = sizeof(needed) / sizeof(needed[0]);
+    int *keep = malloc((count + options->host_fd_count) * sizeof(*keep));
+
+    if (keep == NULL)
+        return false;
+    memcpy(keep, needed, sizeof(needed));
+    if (options->host_fd_count > 0)
+        memcpy(keep + count, options->host_fds, options->host_fd_count * sizeof(*keep));
+    ff_process_close_all_but(keep, count + options->host_fd_count);
+    free(keep);
+    return true;
+}
+
+static bool shed_inheritance(const struct ff_worker_options *options)
 {
     /* A file that grows past its limit is an error code for a worker, as a full disk is. */
     static const int ignored[] = {SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGXFSZ, 0};
-    int keep[] = {options->layout->driver_bell, options->layout->supervisor_bell, options->keep_fd,
-                  options->channel};
 
     ff_process_reset_signals(ignored);
     if (options->keep_fd != STDIN_FILENO)
         ff_process_detach_fd(STDIN_FILENO);
-    ff_process_detach_fd(STDOUT_FILENO);
-    ff_process_close_all_but(keep, sizeof(keep) / sizeof(keep[0]));
+    if (!options->layout->rules.keeps_descriptors)
+        ff_process_detach_fd(STDOUT_FILENO);
     ff_process_offer_to_oom();
     (void)prctl(PR_SET_NAME, "forkfold-worker");
+    return close_descriptors(options);
 }
 
 /* What the pool's owner wants of every worker before it works. */
@@ -638,9 +656,13 @@ _Noreturn void ff_worker_main(const struct ff_worker_options *options)
 
     if (!ff_process_bind_to_parent(options->supervisor))
         _exit(0);
-    memset(&areas->head->crash, 0, sizeof(areas->head->crash));
+    memset(&areas->head->crash, 0, offsetof(struct ff_crash, text));
     FF_KILL_POINT("worker.born");
-    shed_inheritance(options);
+    ff_own_set(&worker.segment->pid, (uint64_t)getpid());
+    if (!shed_inheritance(options)) {
+        ff_worker_explain(&worker, "no memory for the list of descriptors");
+        give_up(&worker, FORKFOLD_E_MEMORY);
+    }
     /* From here on a wild write faults instead of reaching a neighbour (I5). */
     if (ff_region_restrict(&layout->region, writable, 2) != 0) {
         ff_worker_explain(&worker, "cannot protect the region: %s", strerror(errno));

@@ -15,8 +15,10 @@ struct ff_worker_options {
     const struct ff_layout *layout;
     unsigned slot;
     pid_t supervisor;
-    int keep_fd; /* a descriptor that jobs may read, or -1 */
-    int channel; /* to the supervisor, for spill files */
+    int keep_fd;         /* a descriptor that jobs may read, or -1 */
+    int channel;         /* to the supervisor, for spill files */
+    const int *host_fds; /* that jobs may use, too; what is -1 is none */
+    unsigned host_fd_count;
 };
 
 /* The whole life of a worker, in a fresh child of the supervisor. */

@@ -8,6 +8,7 @@
 
 #include "platform/event.h"
 #include "platform/kill_point.h"
+#include "pool/crash.h"
 #include "pool/seal.h"
 #include "pool/worker_state.h"
 
@@ -95,6 +96,14 @@ struct ff_worker *ff_worker_here(void)
 void ff_worker_be_here(struct ff_worker *worker)
 {
     here = worker;
+}
+
+int forkfold_worker_crash_text(int fd)
+{
+    if (here == NULL || fd < 0)
+        return FORKFOLD_E_INVALID;
+    ff_crash_install_before(fd);
+    return 0;
 }
 
 const struct ff_layout *ff_worker_layout(const struct ff_worker *worker)
