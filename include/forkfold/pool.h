@@ -66,6 +66,13 @@ FORKFOLD_API int forkfold_pool_open(forkfold_pool **pool, const forkfold_pool_op
  */
 FORKFOLD_API void forkfold_pool_close(forkfold_pool *pool);
 
+/*
+ * Ends the workers and the supervisor and waits for them, as closing does, but frees nothing: calls in
+ * progress end with FORKFOLD_E_SUPERVISOR, and what is read from others stays.  The pool can only be
+ * closed then.
+ */
+FORKFOLD_API void forkfold_pool_stop(forkfold_pool *pool);
+
 /* For __attribute__((cleanup(forkfold_pool_cleanup))). */
 static inline void forkfold_pool_cleanup(forkfold_pool **pool)
 {

@@ -54,6 +54,7 @@ struct forkfold_pool {
     struct ff_queue_holds queue_holds;
     struct ff_error error;
     bool lost;       /* the supervisor has died */
+    bool stopped;    /* by its owner: there are no processes any more */
     bool has_result; /* somebody borrows the region */
     uint64_t paused_since_ns;
 

@@ -331,6 +331,12 @@ static void end_all(forkfold_pool *pool, int code)
     ff_error_set(&pool->error, code, "%s", message);
 }
 
+void ff_items_abandon(forkfold_pool *pool)
+{
+    if (pool->items.is_open)
+        end_all(pool, ff_error_set(&pool->error, FORKFOLD_E_SUPERVISOR, "the pool was stopped"));
+}
+
 /* How far the items are published from the first on. */
 static void advance(struct forkfold_call *call)
 {

@@ -217,6 +217,9 @@ void ff_items_call_back(forkfold_pool *pool);
  */
 void ff_items_sleep(forkfold_pool *pool, bool (*ready)(void *what), void *what, uint64_t until_ns);
 
+/* All processes are gone: ends the calls that are in progress. */
+void ff_items_abandon(forkfold_pool *pool);
+
 /* Whether any call is in progress. */
 bool ff_items_are_running(const forkfold_pool *pool);
 

@@ -296,12 +296,22 @@ static void end_supervisor(forkfold_pool *pool)
     ff_process_reap(pool->supervisor_pidfd, pool->supervisor);
 }
 
+void forkfold_pool_stop(forkfold_pool *pool)
+{
+    if (pool->owner != getpid() || pool->stopped)
+        return;
+    end_supervisor(pool);
+    pool->stopped = true;
+    pool->lost = true;
+    ff_items_abandon(pool);
+}
+
 void forkfold_pool_close(forkfold_pool *pool)
 {
     if (pool == NULL)
         return;
     if (pool->owner == getpid())
-        end_supervisor(pool);
+        forkfold_pool_stop(pool);
     else
         ff_layout_forget(&pool->layout); /* the child did not inherit it */
     free_pool(pool);
@@ -319,7 +329,7 @@ unsigned forkfold_pool_workers(const forkfold_pool *pool)
 
 int forkfold_pool_worker(const forkfold_pool *pool, unsigned slot)
 {
-    if (!ff_items_are_here(pool) || slot >= pool->layout.workers)
+    if (!ff_items_are_here(pool) || pool->lost || slot >= pool->layout.workers)
         return 0;
     return (int)ff_peer_get(&pool->layout.segments[slot].head->pid);
 }

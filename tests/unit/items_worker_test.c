@@ -279,6 +279,36 @@ static void event_loop_hears_of_every_burst(void **state)
     free(numbers);
 }
 
+/* ---- Stopping ------------------------------------------------------------ */
+
+static void results_outlive_the_processes_of_a_stopped_pool(void **state)
+{
+    enum { ITEMS = 100 };
+    forkfold_pool *pool = open_pool(2);
+    uint64_t *numbers = make_numbers(ITEMS);
+    forkfold_call_options options = mix_options(numbers, ITEMS);
+    forkfold_call_options endless = {.function = wait_at_gate, .count = 3};
+    forkfold_call *done;
+    forkfold_call *running;
+    forkfold_call *next;
+
+    (void)state;
+    assert_works(pool, forkfold_map(pool, &options, &done));
+    assert_works(pool, forkfold_map_async(pool, &endless, &running));
+    await_reached(2);
+    forkfold_pool_stop(pool);
+    assert_int_equal(forkfold_pool_worker(pool, 0), 0);
+    assert_mixed(done, numbers, ITEMS);
+    assert_int_equal(forkfold_call_wait(running, UINT64_MAX), FORKFOLD_E_SUPERVISOR);
+    assert_int_equal(forkfold_map(pool, &options, &next), FORKFOLD_E_SUPERVISOR);
+    forkfold_call_close(running);
+    assert_mixed(done, numbers, ITEMS);
+    forkfold_call_close(done);
+    forkfold_pool_stop(pool);
+    forkfold_pool_close(pool);
+    free(numbers);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -289,6 +319,7 @@ int main(void)
         WITH_SCRIPT(text_of_other_handlers_is_in_the_failure),
         WITH_SCRIPT(crash_without_other_handlers_has_no_text),
         WITH_SCRIPT(next_within_waits_no_longer_than_told),
+        WITH_SCRIPT(results_outlive_the_processes_of_a_stopped_pool),
         WITH_SCRIPT(event_loop_hears_of_every_burst),
     };
 

@@ -1,0 +1,18 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Processes that run functions, and may die.
+
+``forkfold.Pool`` has the interface of ``multiprocessing.Pool``, and ``forkfold.Executor`` that of
+``concurrent.futures.Executor``.  A worker that crashes, is killed or hangs costs the item that it
+was on: that is tried again, and then raises :class:`WorkerDied`; everything else goes on.
+"""
+
+from forkfold._errors import (DeadlineExceeded, InitializerFailed, PoolError, RemoteError,
+                              WorkerDied, WorkerTimeout)
+from forkfold._native import available_cpus
+from forkfold._native import version as __version__
+from forkfold.executor import Executor
+from forkfold.pool import AsyncResult, IMapIterator, Pool, PoolStats
+
+__all__ = ["AsyncResult", "DeadlineExceeded", "Executor", "IMapIterator", "InitializerFailed",
+           "Pool", "PoolError", "PoolStats", "RemoteError", "WorkerDied", "WorkerTimeout",
+           "__version__", "available_cpus"]

@@ -1,0 +1,519 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A call on items: encoding what it is given, and decoding what becomes of it. */
+#include "native.h"
+
+#include <string.h>
+
+/* The items of a call as they are being encoded. */
+struct items {
+    struct ffpy_placer placer; /* first: place_views() finds the rest behind it */
+    ffpy_pool *pool;
+    struct ffpy_bytes bytes;
+    uint64_t *offsets;
+    uint64_t count;
+    forkfold_shared **blocks; /* of large buffers */
+    size_t block_count;
+    PyObject *placed; /* (address, bytes) of a buffer -> where it was copied to; or NULL */
+    PyObject *held;   /* views of all of them, so that no address comes up twice; or NULL */
+};
+
+typedef struct {
+    PyObject_HEAD ffpy_pool *pool;
+    forkfold_call *call;
+    bool is_imap;
+    bool is_done;
+    uint64_t count;
+    forkfold_shared **blocks;
+    size_t block_count;
+    bool is_kept; /* a worker refers to its blocks */
+    uint64_t busy_ns;
+} call_object;
+
+/* ---- Large buffers ------------------------------------------------------- */
+
+static forkfold_shared *copy_out(struct items *items, const Py_buffer *view)
+{
+    forkfold_shared **blocks;
+    forkfold_shared *block;
+    int code = forkfold_shared_open(items->pool->pool, FORKFOLD_RAW, (uint64_t)view->len, &block);
+
+    if (code < 0) {
+        ffpy_raise(items->pool, code, NULL);
+        return NULL;
+    }
+    blocks = PyMem_Realloc(items->blocks, (items->block_count + 1) * sizeof(forkfold_shared *));
+    if (blocks == NULL) {
+        forkfold_shared_close(block);
+        PyErr_NoMemory();
+        return NULL;
+    }
+    items->blocks = blocks;
+    items->blocks[items->block_count++] = block;
+    memcpy(forkfold_shared_data(block), view->buf, (size_t)view->len);
+    return block;
+}
+
+/* Where a buffer lies in the region; one that is there twice is copied once.  0 with an exception. */
+static uint64_t place_buffer(struct items *items, PyObject *memory)
+{
+    const Py_buffer *view = PyMemoryView_GET_BUFFER(memory);
+    PyObject *key = Py_BuildValue("(nn)", (Py_ssize_t)view->buf, view->len);
+    PyObject *known = key == NULL ? NULL : PyDict_GetItemWithError(items->placed, key);
+    PyObject *place = NULL;
+    uint64_t address = 0;
+
+    if (known != NULL) {
+        address = PyLong_AsUnsignedLongLong(known);
+    } else if (key != NULL && !PyErr_Occurred()) {
+        forkfold_shared *block = copy_out(items, view);
+
+        address = block == NULL ? 0 : (uint64_t)(uintptr_t)forkfold_shared_data(block);
+        place = block == NULL ? NULL : PyLong_FromUnsignedLongLong(address);
+        if (place == NULL || PyDict_SetItem(items->placed, key, place) < 0 ||
+            PyList_Append(items->held, memory) < 0)
+            address = 0;
+    }
+    Py_XDECREF(place);
+    Py_XDECREF(key);
+    return address;
+}
+
+static bool place_views(struct ffpy_placer *placer, PyObject *views)
+{
+    struct items *items = (struct items *)(void *)placer;
+    Py_ssize_t count = PyList_GET_SIZE(views);
+
+    if (items->placed == NULL)
+        items->placed = PyDict_New();
+    if (items->held == NULL)
+        items->held = PyList_New(0);
+    if (items->placed == NULL || items->held == NULL)
+        return false;
+    placer->buffers = PyMem_RawMalloc((size_t)count * sizeof(*placer->buffers));
+    if (placer->buffers == NULL) {
+        PyErr_NoMemory();
+        return false;
+    }
+    for (Py_ssize_t i = 0; i < count; i++) {
+        PyObject *memory = PyList_GET_ITEM(views, i);
+
+        placer->buffers[i].place = place_buffer(items, memory);
+        placer->buffers[i].bytes = (uint64_t)PyMemoryView_GET_BUFFER(memory)->len;
+        if (placer->buffers[i].place == 0) {
+            PyMem_RawFree(placer->buffers);
+            placer->buffers = NULL;
+            return false;
+        }
+    }
+    return true;
+}
+
+static void close_blocks(forkfold_shared **blocks, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        forkfold_shared_close(blocks[i]);
+    PyMem_Free(blocks);
+}
+
+static void free_items(struct items *items)
+{
+    ffpy_bytes_free(&items->bytes);
+    PyMem_RawFree(items->offsets);
+    close_blocks(items->blocks, items->block_count);
+    Py_XDECREF(items->placed);
+    Py_XDECREF(items->held);
+}
+
+static bool encode_items(struct items *items, PyObject *list)
+{
+    items->count = (uint64_t)PyList_GET_SIZE(list);
+    items->offsets = PyMem_RawMalloc((items->count + 1) * sizeof(*items->offsets));
+    if (items->offsets == NULL) {
+        PyErr_NoMemory();
+        return false;
+    }
+    items->offsets[0] = 0;
+    for (uint64_t i = 0; i < items->count; i++) {
+        PyObject *item;
+
+        if (i >= (uint64_t)PyList_GET_SIZE(list)) {
+            PyErr_SetString(PyExc_RuntimeError, "the list of items changed while it was pickled");
+            return false;
+        }
+        item = Py_NewRef(PyList_GET_ITEM(list, (Py_ssize_t)i));
+        bool done = ffpy_encode(&items->bytes, item, &items->placer);
+
+        Py_DECREF(item);
+        if (!done)
+            return false;
+        items->offsets[i + 1] = items->bytes.used;
+    }
+    return true;
+}
+
+/* ---- Beginning ----------------------------------------------------------- */
+
+struct wishes {
+    int is_imap; /* 0 = map, 1 = imap, 2 = imap_unordered */
+    int mode;    /* enum ffpy_mode */
+    Py_buffer function;
+    int is_shared;
+    PyObject *items;
+    unsigned long long chunk;
+    unsigned long long timeout_ns;
+    unsigned long long deadline_ns;
+    unsigned attempts;
+};
+
+static bool parse(PyObject *args, struct wishes *wishes)
+{
+    return PyArg_ParseTuple(args, "iiy*pO!KKKI", &wishes->is_imap, &wishes->mode, &wishes->function,
+                            &wishes->is_shared, &PyList_Type, &wishes->items, &wishes->chunk,
+                            &wishes->timeout_ns, &wishes->deadline_ns, &wishes->attempts);
+}
+
+static bool make_context(ffpy_pool *pool, const struct wishes *wishes, struct ffpy_bytes *bytes)
+{
+    struct ffpy_context context = {.serial = ++pool->last_serial,
+                                   .mode = (uint32_t)wishes->mode,
+                                   .is_shared = (uint32_t)wishes->is_shared};
+
+    return ffpy_bytes_add(bytes, &context, sizeof(context)) &&
+           ffpy_bytes_add(bytes, wishes->function.buf, (size_t)wishes->function.len);
+}
+
+static int begin(ffpy_pool *pool, const struct wishes *wishes, const struct items *items,
+                 const struct ffpy_bytes *context, forkfold_call **call)
+{
+    forkfold_call_options options = {
+        .function = ffpy_worker_run,
+        .count = items->count,
+        .arrays = {{.data = items->bytes.data, .offsets = items->offsets}},
+        .array_count = 1,
+        .context = context->data,
+        .context_bytes = context->used,
+        .results_vary = 1,
+        .chunk = wishes->chunk,
+        .timeout_ns = wishes->timeout_ns,
+        .deadline_ns = wishes->deadline_ns,
+        .retries_plus_one = wishes->attempts,
+        .buffer_items = items->count,
+    };
+
+    if (wishes->is_imap == 0)
+        return forkfold_map_async(pool->pool, &options, call);
+    if (wishes->is_imap == 1)
+        return forkfold_imap(pool->pool, &options, call);
+    return forkfold_imap_unordered(pool->pool, &options, call);
+}
+
+/* The call with all that belongs to it, which goes over to it; NULL with an exception. */
+static PyObject *adopt(ffpy_pool *pool, const struct wishes *wishes, struct items *items,
+                       forkfold_call *call)
+{
+    call_object *self = PyObject_New(call_object, &ffpy_call_type);
+
+    if (self == NULL) {
+        forkfold_call_close(call);
+        return NULL;
+    }
+    self->pool = (ffpy_pool *)Py_NewRef((PyObject *)pool);
+    self->call = call;
+    self->is_imap = wishes->is_imap != 0;
+    self->is_done = false;
+    self->count = items->count;
+    self->blocks = items->blocks;
+    self->block_count = items->block_count;
+    self->is_kept = false;
+    self->busy_ns = 0;
+    items->blocks = NULL;
+    items->block_count = 0;
+    pool->open_calls++;
+    return (PyObject *)self;
+}
+
+PyObject *ffpy_call_begin(ffpy_pool *pool, PyObject *args)
+{
+    struct wishes wishes = {0};
+    struct items items = {
+        .placer = {.dumps = ffpy_helpers.dumps, .least = ffpy_share_bytes, .place = place_views},
+        .pool = pool};
+    struct ffpy_bytes context = {0};
+    forkfold_call *call = NULL;
+    PyObject *self = NULL;
+    int code;
+
+    if (!parse(args, &wishes))
+        return NULL;
+    if (ffpy_pool_check(pool) && encode_items(&items, wishes.items) &&
+        make_context(pool, &wishes, &context) && ffpy_pool_check(pool)) {
+        code = begin(pool, &wishes, &items, &context, &call);
+        self = code < 0 ? ffpy_raise(pool, code, NULL) : adopt(pool, &wishes, &items, call);
+    }
+    PyBuffer_Release(&wishes.function);
+    ffpy_bytes_free(&context);
+    free_items(&items);
+    return self;
+}
+
+/* ---- Ending -------------------------------------------------------------- */
+
+/* Workers may go on reading what they have kept until they end. */
+static bool keep_blocks(call_object *self)
+{
+    ffpy_pool *pool = self->pool;
+    forkfold_shared **kept = PyMem_Realloc(pool->kept, (pool->kept_count + self->block_count) *
+                                                           sizeof(forkfold_shared *));
+
+    if (kept == NULL)
+        return false;
+    pool->kept = kept;
+    for (size_t i = 0; i < self->block_count; i++)
+        kept[pool->kept_count++] = self->blocks[i];
+    return true;
+}
+
+/*
+ * Blocks of a call that has not ended may still be read by workers: the library waits for them when
+ * it needs the memory of the call again, but shared arrays are the host's to look after.
+ */
+static void call_dealloc(PyObject *object)
+{
+    call_object *self = (call_object *)object;
+    bool is_over = self->is_done || self->pool->pool == NULL;
+
+    if (self->call != NULL && self->pool->pool != NULL)
+        forkfold_call_close(self->call);
+    if (self->block_count > 0 && self->pool->pool != NULL && (self->is_kept || !is_over) &&
+        keep_blocks(self))
+        PyMem_Free(self->blocks);
+    else if (self->pool->pool != NULL)
+        close_blocks(self->blocks, self->block_count);
+    ffpy_pool_drop_call(self->pool);
+    Py_DECREF((PyObject *)self->pool);
+    PyObject_Free(object);
+}
+
+static PyObject *call_cancel(PyObject *object, PyObject *unused)
+{
+    call_object *self = (call_object *)object;
+
+    (void)unused;
+    if (self->pool->pool != NULL)
+        forkfold_call_cancel(self->call);
+    Py_RETURN_NONE;
+}
+
+/* ---- Results ------------------------------------------------------------- */
+
+static PyObject *make_failed(const forkfold_item_failure *failure)
+{
+    return PyObject_CallFunction(
+        ffpy_helpers.make_failed, "szKIiizz", forkfold_reason_name(failure->reason),
+        failure->detail, (unsigned long long)failure->index, failure->attempts, failure->signal,
+        failure->exit_code, failure->backtrace, failure->text);
+}
+
+/* Of an item that failed; the newest are the last. */
+static PyObject *find_failed(const call_object *self, uint64_t index)
+{
+    for (size_t i = forkfold_call_failure_count(self->call); i > 0; i--)
+        if (forkfold_call_failure(self->call, i - 1)->index == index)
+            return make_failed(forkfold_call_failure(self->call, i - 1));
+    return PyObject_CallFunction(ffpy_helpers.make_failed, "ssKIiizz", "error",
+                                 "its result lies outside of the workers' memory",
+                                 (unsigned long long)index, 1, 0, -1, NULL, NULL);
+}
+
+/* What there is instead of a result: a new exception. */
+static PyObject *make_error(const struct ffpy_header *header, PyObject *value, uint64_t index)
+{
+    PyObject *error;
+
+    if (header->outcome == FFPY_ERROR)
+        return PyObject_CallOneArg(ffpy_helpers.load_error, value);
+    error = PyObject_CallFunction(ffpy_helpers.make_failed, "sOKIiizz", "exit", value,
+                                  (unsigned long long)index, 1, 0, 0, NULL, NULL);
+    return error;
+}
+
+/*
+ * Results of a map live as long as the call, and their buffers are used where they lie; those of an
+ * imap are gone with the next one, and are copied if there are buffers in them.
+ */
+static PyObject *decode_result(call_object *self, const forkfold_result *result,
+                               const struct ffpy_header *header)
+{
+    const char *data = result->data;
+    struct ffpy_source source = {.base = data, .writable = true, .owner = (PyObject *)self};
+    PyObject *copy = NULL;
+    PyObject *value;
+
+    if (self->is_imap && header->encoded_at > sizeof(*header)) {
+        copy = PyByteArray_FromStringAndSize(data, (Py_ssize_t)result->bytes);
+        if (copy == NULL)
+            return NULL;
+        data = PyByteArray_AS_STRING(copy);
+        source.base = data;
+        source.owner = copy;
+    }
+    value = ffpy_decode(data + header->encoded_at, result->bytes - header->encoded_at, &source);
+    Py_XDECREF(copy);
+    return value;
+}
+
+/* A value, or an exception object; NULL with an exception when it cannot be read. */
+static PyObject *read_result(call_object *self, const forkfold_result *result, bool *is_error)
+{
+    struct ffpy_header header;
+    PyObject *value;
+
+    *is_error = true;
+    if (result->failed)
+        return find_failed(self, result->index);
+    if (result->bytes < sizeof(header))
+        return find_failed(self, result->index);
+    memcpy(&header, result->data, sizeof(header));
+    if (header.encoded_at < sizeof(header) || header.encoded_at > result->bytes)
+        return find_failed(self, result->index);
+    self->is_kept |= header.kept != 0;
+    self->busy_ns += header.busy_ns;
+    value = decode_result(self, result, &header);
+    if (value == NULL || header.outcome == FFPY_VALUE) {
+        *is_error = value == NULL;
+        return value;
+    }
+    Py_SETREF(value, make_error(&header, value, result->index));
+    return value;
+}
+
+/* An exception that says why a result cannot be read stands in its place. */
+static PyObject *read_result_or_why(call_object *self, const forkfold_result *result,
+                                    bool *is_error)
+{
+    PyObject *value = read_result(self, result, is_error);
+    PyObject *type;
+    PyObject *traceback;
+
+    if (value != NULL || !PyErr_ExceptionMatches(PyExc_Exception))
+        return value;
+    PyErr_Fetch(&type, &value, &traceback);
+    PyErr_NormalizeException(&type, &value, &traceback);
+    Py_XDECREF(type);
+    Py_XDECREF(traceback);
+    return value;
+}
+
+static bool call_check(const call_object *self, bool is_imap)
+{
+    if (self->pool->pool == NULL) {
+        PyErr_SetString(PyExc_ValueError, "Pool not running");
+        return false;
+    }
+    if (self->is_imap == is_imap)
+        return true;
+    PyErr_SetString(PyExc_TypeError, "another kind of call");
+    return false;
+}
+
+static PyObject *call_done(PyObject *object, PyObject *unused)
+{
+    call_object *self = (call_object *)object;
+
+    (void)unused;
+    if (!call_check(self, false))
+        return NULL;
+    return PyBool_FromLong(forkfold_call_wait(self->call, 0) != FORKFOLD_E_PENDING);
+}
+
+/* (list, number of exceptions in it). */
+static PyObject *call_results(PyObject *object, PyObject *unused)
+{
+    call_object *self = (call_object *)object;
+    PyObject *list;
+    Py_ssize_t errors = 0;
+    int code;
+
+    (void)unused;
+    if (!call_check(self, false))
+        return NULL;
+    code = forkfold_call_wait(self->call, 0);
+    if (code < 0)
+        return ffpy_raise(self->pool, code, forkfold_call_message(self->call));
+    self->is_done = true;
+    list = PyList_New((Py_ssize_t)self->count);
+    for (uint64_t i = 0; list != NULL && i < self->count; i++) {
+        forkfold_result result;
+        bool is_error;
+        PyObject *value = NULL;
+
+        if (forkfold_call_result(self->call, i, &result) == 0)
+            value = read_result_or_why(self, &result, &is_error);
+        if (value == NULL) {
+            Py_CLEAR(list);
+            break;
+        }
+        errors += is_error;
+        PyList_SET_ITEM(list, (Py_ssize_t)i, value);
+    }
+    return list == NULL ? NULL : Py_BuildValue("(Nn)", list, errors);
+}
+
+static PyObject *call_take(PyObject *object, PyObject *unused)
+{
+    call_object *self = (call_object *)object;
+    forkfold_result result;
+    PyObject *value;
+    bool is_error;
+    int code;
+
+    (void)unused;
+    if (!call_check(self, true))
+        return NULL;
+    code = forkfold_call_next_within(self->call, &result, 0);
+    if (code == FORKFOLD_E_PENDING)
+        Py_RETURN_NONE;
+    if (code < 0)
+        return ffpy_raise(self->pool, code, forkfold_call_message(self->call));
+    if (code == 0) {
+        self->is_done = true;
+        Py_RETURN_FALSE;
+    }
+    value = read_result_or_why(self, &result, &is_error);
+    if (value == NULL)
+        return NULL;
+    return Py_BuildValue("(KNO)", (unsigned long long)result.index, value,
+                         is_error ? Py_True : Py_False);
+}
+
+static PyObject *call_busy_ns(PyObject *object, void *unused)
+{
+    (void)unused;
+    return PyLong_FromUnsignedLongLong(((call_object *)object)->busy_ns);
+}
+
+static PyMethodDef methods[] = {
+    {"cancel", call_cancel, METH_NOARGS, "Ends it without a result, unless it is done."},
+    {"done", call_done, METH_NOARGS, "Whether a map is over, well or not."},
+    {"results", call_results, METH_NOARGS,
+     "Of a map that is over: the results, exceptions among them, and how many of those."},
+    {"take", call_take, METH_NOARGS,
+     "Of an imap: (index, value, is it an exception); None when there is none yet, False after "
+     "all."},
+    {NULL, NULL, 0, NULL},
+};
+
+static PyGetSetDef attributes[] = {
+    {"busy_ns", call_busy_ns, NULL, "How long the items took whose results have been read.", NULL},
+    {NULL, NULL, NULL, NULL, NULL},
+};
+
+PyTypeObject ffpy_call_type = {
+    PyVarObject_HEAD_INIT(NULL, 0).tp_name = "forkfold._native.Call",
+    .tp_basicsize = sizeof(call_object),
+    .tp_flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_DISALLOW_INSTANTIATION,
+    .tp_doc = "A call of a function on items.",
+    .tp_dealloc = call_dealloc,
+    .tp_methods = methods,
+    .tp_getset = attributes,
+};

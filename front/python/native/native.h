@@ -1,0 +1,178 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * forkfold._native: the C library as Python objects.
+ *
+ * The GIL is the lock of a pool: every function of the C library that uses one is called with the
+ * GIL held and does not wait.  What waits is poll(), on the pool's descriptor, without the GIL.
+ *
+ * An item is the argument of one call of the user's function, encoded (codec.c).  What the call
+ * needs for all its items, the function above all, is its context.  Results begin with a header
+ * that says what they are.
+ */
+#ifndef FORKFOLD_PYTHON_NATIVE_H
+#define FORKFOLD_PYTHON_NATIVE_H
+
+#define PY_SSIZE_T_CLEAN
+#include <Python.h>
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include <forkfold/forkfold.h>
+
+/* ---- Functions of the package that the extension calls ------------------- */
+
+/* Set once, by configure(), when the package is imported. */
+struct ffpy_helpers {
+    PyObject *dumps;        /* (object, least bytes, list) -> bytes; large buffers go to the list */
+    PyObject *dumps_result; /* likewise, in a worker */
+    PyObject *loads;        /* (memoryview, list of buffers) -> object */
+    PyObject *pack_error;   /* (exception) -> bytes */
+    PyObject *load_error;   /* (bytes) -> exception */
+    PyObject *make_failed;  /* (reason, detail, index, attempts, signal, exit code, backtrace, text)
+                              -> exception */
+    PyObject *pool_error;   /* (code, message) -> exception */
+    PyObject *start;        /* (number, descriptor for text, initializer, initargs) in a worker */
+};
+
+extern struct ffpy_helpers ffpy_helpers;
+
+/* ---- Encoding ------------------------------------------------------------ */
+
+struct ffpy_bytes {
+    char *data;
+    size_t used;
+    size_t room;
+};
+
+/* Makes room for so many bytes more.  False with MemoryError. */
+bool ffpy_bytes_reserve(struct ffpy_bytes *bytes, size_t more);
+bool ffpy_bytes_add(struct ffpy_bytes *bytes, const void *data, size_t count);
+void ffpy_bytes_free(struct ffpy_bytes *bytes);
+
+/* Buffers that an encoded object refers to: they lie elsewhere. */
+struct ffpy_buffer {
+    uint64_t place; /* an address, or, in results, from the begin of the header */
+    uint64_t bytes;
+};
+
+/*
+ * Where large buffers go: stores where the one behind view is to be found.  False with an exception.
+ * The views are alive until the object has been encoded.
+ */
+struct ffpy_placer {
+    PyObject *dumps;
+    size_t least; /* smaller ones stay with the rest; 0 = all do */
+    bool (*place)(struct ffpy_placer *placer, PyObject *views);
+    struct ffpy_buffer *buffers; /* by place(), as many as there are views; the codec's to free */
+};
+
+/* Appends an encoded object.  False with an exception, and then bytes is as before. */
+bool ffpy_encode(struct ffpy_bytes *bytes, PyObject *object, struct ffpy_placer *placer);
+
+/*
+ * The object again.  Buffers are views, which hold owner, read-only or not; base is where places
+ * count from, NULL if they are addresses; views, if not NULL, receives the list of them.
+ */
+struct ffpy_source {
+    const char *base;
+    bool writable;
+    PyObject *owner;  /* or NULL */
+    PyObject **views; /* or NULL; stays NULL where there are none */
+};
+
+PyObject *ffpy_decode(const char *data, size_t bytes, const struct ffpy_source *source);
+
+/* ---- Views of the region ------------------------------------------------- */
+
+extern PyTypeObject ffpy_view_type;
+
+PyObject *ffpy_view_new(char *data, size_t bytes, bool writable, PyObject *owner);
+
+/* ---- Contexts and results ------------------------------------------------ */
+
+enum ffpy_mode {
+    FFPY_CALL, /* function(item) */
+    FFPY_STAR, /* function(*item) */
+    FFPY_APPLY /* the item is (pickled function, is shared, args, kwargs), whatever the context has */
+};
+
+struct ffpy_context {
+    uint64_t serial;    /* of the call: a function is loaded once for each */
+    uint32_t mode;      /* enum ffpy_mode */
+    uint32_t is_shared; /* nonzero: loading it again would give the same object */
+    /* the pickled function */
+};
+
+enum ffpy_outcome {
+    FFPY_VALUE,
+    FFPY_ERROR, /* what pack_error says of an exception */
+    FFPY_EXIT   /* the function left by sys.exit; the code is an encoded object */
+};
+
+/* A result: this, its buffers, each at a multiple of FFPY_ALIGNMENT, and the encoded object. */
+struct ffpy_header {
+    uint32_t outcome; /* enum ffpy_outcome */
+    uint32_t kept;    /* nonzero: the worker still refers to the item's buffers */
+    uint64_t busy_ns;
+    uint64_t encoded_at; /* from here on */
+    uint64_t reserved;
+};
+
+enum { FFPY_ALIGNMENT = 64 };
+
+/* ---- Workers ------------------------------------------------------------- */
+
+/* What every worker is started with, as it is when the pool is opened. */
+struct ffpy_start {
+    PyObject *initializer; /* or None */
+    PyObject *initargs;
+    _Atomic uint32_t *births; /* shared by all: how many workers have been started */
+};
+
+/* Buffers of so many bytes are shared, instead of being part of the pickle; 0 = none are. */
+extern size_t ffpy_share_bytes;
+
+int ffpy_worker_start(void *start);
+int ffpy_worker_run(const forkfold_item *item);
+
+/* The worker's part of the module: output_is_due(), which says that there is something to flush. */
+PyObject *ffpy_output_is_due(PyObject *module, PyObject *flush);
+
+/* ---- Objects ------------------------------------------------------------- */
+
+typedef struct ffpy_pool {
+    PyObject_HEAD forkfold_pool *pool; /* NULL once it is closed */
+    int fd;
+    struct ffpy_start start;
+    uint64_t last_serial;
+    uint64_t generation; /* how often something has happened that threads may wait for */
+    bool has_leader;     /* one of them sleeps in poll(), the others on their semaphores */
+    int kick_fd;         /* wakes the leader */
+    struct ffpy_waiter *followers;
+    size_t open_calls;
+    bool closes;            /* as soon as no call is open any more */
+    forkfold_shared **kept; /* what workers still refer to */
+    size_t kept_count;
+} ffpy_pool;
+
+extern PyTypeObject ffpy_pool_type;
+extern PyTypeObject ffpy_call_type;
+
+/* Raises what a code of the C library means.  Returns NULL. */
+PyObject *ffpy_raise(const ffpy_pool *pool, int code, const char *message);
+
+/* Whether it can be used.  False with an exception. */
+bool ffpy_pool_check(const ffpy_pool *pool);
+
+/* Something has happened: whoever waits has another look. */
+void ffpy_pool_notify(ffpy_pool *pool);
+
+/* A call is gone; closes the pool if it waits for that. */
+void ffpy_pool_drop_call(ffpy_pool *pool);
+
+/* Begins a call; see begin() in _native.pyi. */
+PyObject *ffpy_call_begin(ffpy_pool *pool, PyObject *args);
+
+#endif
