@@ -4,6 +4,9 @@
 
 #include <string.h>
 
+/* Of so many items each is timed, of more one in so many. */
+enum { TIMED_ALL = 64, TIMED_EVERY = 16 };
+
 /* The items of a call as they are being encoded. */
 struct items {
     struct ffpy_placer placer; /* first: place_views() finds the rest behind it */
@@ -25,8 +28,10 @@ typedef struct {
     uint64_t count;
     forkfold_shared **blocks;
     size_t block_count;
-    bool is_kept; /* a worker refers to its blocks */
-    uint64_t busy_ns;
+    bool is_kept;     /* a worker refers to its blocks */
+    uint64_t busy_ns; /* of so many of the results that were read */
+    uint64_t timed;
+    uint64_t read;
 } call_object;
 
 /* ---- Large buffers ------------------------------------------------------- */
@@ -172,11 +177,13 @@ static bool parse(PyObject *args, struct wishes *wishes)
                             &wishes->timeout_ns, &wishes->deadline_ns, &wishes->attempts);
 }
 
-static bool make_context(ffpy_pool *pool, const struct wishes *wishes, struct ffpy_bytes *bytes)
+static bool make_context(ffpy_pool *pool, const struct wishes *wishes, uint64_t count,
+                         struct ffpy_bytes *bytes)
 {
     struct ffpy_context context = {.serial = ++pool->last_serial,
                                    .mode = (uint32_t)wishes->mode,
-                                   .is_shared = (uint32_t)wishes->is_shared};
+                                   .is_shared = (uint32_t)wishes->is_shared,
+                                   .timed_every = count < TIMED_ALL ? 1 : TIMED_EVERY};
 
     return ffpy_bytes_add(bytes, &context, sizeof(context)) &&
            ffpy_bytes_add(bytes, wishes->function.buf, (size_t)wishes->function.len);
@@ -225,7 +232,7 @@ static PyObject *adopt(ffpy_pool *pool, const struct wishes *wishes, struct item
     self->blocks = items->blocks;
     self->block_count = items->block_count;
     self->is_kept = false;
-    self->busy_ns = 0;
+    self->busy_ns = self->timed = self->read = 0;
     items->blocks = NULL;
     items->block_count = 0;
     pool->open_calls++;
@@ -246,7 +253,7 @@ PyObject *ffpy_call_begin(ffpy_pool *pool, PyObject *args)
     if (!parse(args, &wishes))
         return NULL;
     if (ffpy_pool_check(pool) && encode_items(&items, wishes.items) &&
-        make_context(pool, &wishes, &context) && ffpy_pool_check(pool)) {
+        make_context(pool, &wishes, items.count, &context) && ffpy_pool_check(pool)) {
         code = begin(pool, &wishes, &items, &context, &call);
         self = code < 0 ? ffpy_raise(pool, code, NULL) : adopt(pool, &wishes, &items, call);
     }
@@ -377,7 +384,11 @@ static PyObject *read_result(call_object *self, const forkfold_result *result, b
     if (header.encoded_at < sizeof(header) || header.encoded_at > result->bytes)
         return find_failed(self, result->index);
     self->is_kept |= header.kept != 0;
-    self->busy_ns += header.busy_ns;
+    if (header.busy_ns != FFPY_NOT_TIMED) {
+        self->busy_ns += header.busy_ns;
+        self->timed++;
+    }
+    self->read++;
     value = decode_result(self, result, &header);
     if (value == NULL || header.outcome == FFPY_VALUE) {
         *is_error = value == NULL;
@@ -488,8 +499,11 @@ static PyObject *call_take(PyObject *object, PyObject *unused)
 
 static PyObject *call_busy_ns(PyObject *object, void *unused)
 {
+    const call_object *self = (call_object *)object;
+    double each = self->timed == 0 ? 0 : (double)self->busy_ns / (double)self->timed;
+
     (void)unused;
-    return PyLong_FromUnsignedLongLong(((call_object *)object)->busy_ns);
+    return PyLong_FromDouble(each * (double)self->read);
 }
 
 static PyMethodDef methods[] = {

@@ -99,9 +99,10 @@ enum ffpy_mode {
 };
 
 struct ffpy_context {
-    uint64_t serial;    /* of the call: a function is loaded once for each */
-    uint32_t mode;      /* enum ffpy_mode */
-    uint32_t is_shared; /* nonzero: loading it again would give the same object */
+    uint64_t serial;      /* of the call: a function is loaded once for each */
+    uint32_t mode;        /* enum ffpy_mode */
+    uint32_t is_shared;   /* nonzero: loading it again would give the same object */
+    uint64_t timed_every; /* one item in so many is timed */
     /* the pickled function */
 };
 
@@ -113,14 +114,16 @@ enum ffpy_outcome {
 
 /* A result: this, its buffers, each at a multiple of FFPY_ALIGNMENT, and the encoded object. */
 struct ffpy_header {
-    uint32_t outcome; /* enum ffpy_outcome */
-    uint32_t kept;    /* nonzero: the worker still refers to the item's buffers */
-    uint64_t busy_ns;
+    uint32_t outcome;    /* enum ffpy_outcome */
+    uint32_t kept;       /* nonzero: the worker still refers to the item's buffers */
+    uint64_t busy_ns;    /* or FFPY_NOT_TIMED */
     uint64_t encoded_at; /* from here on */
     uint64_t reserved;
 };
 
 enum { FFPY_ALIGNMENT = 64 };
+
+#define FFPY_NOT_TIMED UINT64_MAX
 
 /* ---- Workers ------------------------------------------------------------- */
 

@@ -8,6 +8,7 @@
 #include "native.h"
 
 #include <stdio.h>
+#include <stdio_ext.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <time.h>
@@ -15,6 +16,9 @@
 
 /* Functions that were loaded lately, by their pickles; those that are the same however often. */
 enum { FUNCTIONS_KEPT = 256 };
+
+/* Memory for encoding that is kept from one item to the next. */
+enum { SCRATCH_MOST = 1 << 20 };
 
 static PyObject *functions;
 
@@ -65,7 +69,8 @@ static void write_output(void)
 {
     PyObject *done;
 
-    fflush(stdout);
+    if (__fpending(stdout) > 0)
+        fflush(stdout);
     if (!output_is_due)
         return;
     output_is_due = false;
@@ -191,7 +196,7 @@ static bool are_kept_for_good(PyObject *views)
 
 struct outgoing {
     struct ffpy_placer placer;
-    struct ffpy_bytes bytes;
+    struct ffpy_bytes bytes; /* those of the item before, and given back if they are many */
     struct ffpy_header header;
     PyObject *views;
 };
@@ -343,12 +348,23 @@ static int fail(const forkfold_item *item)
     return forkfold_item_fail(item, "neither its result nor its exception could be sent");
 }
 
+/* Reading the clock takes as long as a small function: of many items some are timed. */
+static bool is_timed(const forkfold_item *item)
+{
+    const struct ffpy_context *context = item->context;
+
+    return item->index % context->timed_every == 0;
+}
+
 int ffpy_worker_run(const forkfold_item *item)
 {
+    static struct ffpy_bytes scratch;
     struct outgoing out = {.placer = {.dumps = ffpy_helpers.dumps_result,
                                       .least = ffpy_share_bytes,
-                                      .place = place_views}};
-    uint64_t begin_ns = clock_ns();
+                                      .place = place_views},
+                           .bytes = scratch};
+    bool timed = is_timed(item);
+    uint64_t begin_ns = timed ? clock_ns() : 0;
     PyObject *views = NULL;
     int code;
 
@@ -358,11 +374,13 @@ int ffpy_worker_run(const forkfold_item *item)
     code = run(item, &out, &views) ? 0 : 1;
     write_output();
     out.header.kept = are_kept_for_good(views);
-    out.header.busy_ns = clock_ns() - begin_ns;
+    out.header.busy_ns = timed ? clock_ns() - begin_ns : FFPY_NOT_TIMED;
     code = code == 0 ? publish(item, &out) : fail(item);
     Py_XDECREF(views);
     Py_XDECREF(out.views);
-    ffpy_bytes_free(&out.bytes);
+    if (out.bytes.room > SCRATCH_MOST)
+        ffpy_bytes_free(&out.bytes);
+    scratch = out.bytes;
     if (has_threads())
         released = PyEval_SaveThread();
     return code;
