@@ -68,7 +68,7 @@ install: build ## installs to PREFIX=folder (/usr/local), below DESTDIR=folder w
 	@[ -n "$$DESTDIR" ] || [ "$$(id -u)" -ne 0 ] || ldconfig
 
 clean: ## removes all build folders
-	@rm -rf build build-check build-asan build-tsan build-lint build-fuzz
+	@rm -rf build build-python build-check build-asan build-tsan build-lint build-fuzz
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 24

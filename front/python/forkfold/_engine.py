@@ -97,6 +97,7 @@ class Engine:
         self._known = _pickling.known_names()
         self._report = os.memfd_create("forkfold-report", os.MFD_CLOEXEC)
         self._owner = os.getpid()
+        self._closed_by: Exception | None = None
         for stream in (sys.stdout, sys.stderr):
             if stream is not None:
                 stream.flush()
@@ -134,7 +135,9 @@ class Engine:
         return call
 
     def describe(self, error: Exception) -> Exception:
-        """The same with what the initializer raised, if it is about that."""
+        """The same, or what closed the engine, with what the initializer raised if it is about that."""
+        if self._closed_by is not None:
+            return self._closed_by
         if not isinstance(error, _errors.InitializerFailed):
             return error
         text = os.pread(self._report, 1 << 16, 0).decode("utf-8", "replace")
@@ -186,8 +189,8 @@ class Engine:
     def want_help(self) -> None:
         """Something is in progress that nobody may be waiting for."""
         if self._helper is None:
-            self._helper = _Helper(self)
-        self._helper.wake()
+            self._helper = _Helper()
+        self._helper.wake(self)
 
     def await_workers(self) -> None:
         """Waits until there is a worker in every slot.
@@ -209,12 +212,17 @@ class Engine:
         self.singles.post()
         self.drive(lambda: not self.jobs and not self.singles.queue)
 
+    def __del__(self) -> None:
+        helper = getattr(self, "_helper", None)
+        if helper is not None:
+            helper.end()
+
     def close(self, error: Exception) -> None:
         """Ends all processes; whoever waits for something gets the error."""
-        if self._report < 0:
+        if self._closed_by is not None:
             return
-        report, self._report = self._report, -1
-        os.close(report)
+        self._closed_by = error
+        os.close(self._report)
         self.native.close()
         if self._helper is not None:
             self._helper.end()
@@ -229,36 +237,37 @@ class Engine:
 class _Helper:
     """The thread that looks after what nobody waits for; it sleeps while there is nothing.
 
-    It does not keep the engine alive, nor the interpreter.
+    It keeps the engine alive while there is something, for futures outlive their executor, and the
+    interpreter never.
     """
 
-    def __init__(self, engine: Engine) -> None:
-        self._engine = weakref.ref(engine)
+    def __init__(self) -> None:
+        self._engine: Engine | None = None
         self._signal = threading.Semaphore(0)
         self._is_awake = False
         self._has_ended = False
         threading.Thread(target=self._run, name="forkfold-helper", daemon=True).start()
 
-    def wake(self) -> None:
+    def wake(self, engine: Engine) -> None:
         """There is something to do."""
         if not self._is_awake:
+            self._engine = engine
             self._is_awake = True
             self._signal.release()
 
     def end(self) -> None:
         """There will be nothing any more."""
         self._has_ended = True
-        self.wake()
+        self._signal.release()
 
     def _run(self) -> None:
         while True:
             self._signal.acquire()
             if self._has_ended:
                 return
-            engine = self._engine()
-            if engine is None:
-                return
-            self._serve(engine)
+            engine = self._engine
+            if engine is not None:
+                self._serve(engine)
             del engine
 
     def _serve(self, engine: Engine) -> None:
@@ -268,9 +277,11 @@ class _Helper:
             engine.look()
             if not engine.jobs and not engine.singles.queue:
                 # Whoever comes after this wakes it again, and whoever came before is seen here.
+                self._engine = None
                 self._is_awake = False
                 if not engine.jobs and not engine.singles.queue:
                     return
+                self._engine = engine
                 self._is_awake = True
             engine.native.wait(generation, None)
 
@@ -301,7 +312,7 @@ class _Singles:
 
     def post(self) -> None:
         """Begins what waits."""
-        batch = []
+        batch: list[tuple[tuple[Any, ...], Outcome]] = []
         while self.queue and len(batch) < 16 * _QUEUED_MOST:
             try:
                 batch.append(self.queue.popleft())

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import pickle
-import signal as signals
 from typing import Any
 
 # Codes of the C library that have a class of their own; see forkfold/error.h.
@@ -110,25 +109,31 @@ def make_failed(reason: str, detail: Any, item: int, attempts: int, signal: int,
     """The exception for an item that has no result."""
     if reason == "error":
         return RemoteError("PoolError", detail)
-    if reason == "exit" and exit_code == 0 and not isinstance(detail, str):
+    if reason == "sys.exit":
+        reason = "exit"
         exit_code = detail if isinstance(detail, int) else int(detail is not None)
         detail = f"the function ended by sys.exit({detail!r})"
     cls = WorkerTimeout if reason == "timeout" else WorkerDied
     return cls(str(detail), item=item, attempts=attempts, reason=reason, signal=signal,
-               exit_code=exit_code, backtrace=backtrace, traceback=traceback)
+               exit_code=exit_code, backtrace=backtrace, traceback=_own_frames(traceback))
 
 
-def signal_name(number: int) -> str:
-    """``SIGSEGV`` for 11."""
-    try:
-        return signals.Signals(number).name
-    except ValueError:
-        return f"signal {number}"
+def _own_frames(traceback: str | None) -> str | None:
+    """Without the frames of the process that opened the pool, from which the worker was forked."""
+    if traceback is None:
+        return None
+    lines = []
+    for line in traceback.splitlines():
+        if line.endswith("in __init__") and "_engine.py" in line:
+            break
+        lines.append(line)
+    return "\n".join(lines)
+
 
 
 def load_error(packed: tuple[bytes | None, str, str, str]) -> BaseException:
     """An exception of a worker's, with its traceback as the cause."""
-    from multiprocessing.pool import RemoteTraceback
+    from multiprocessing import pool
 
     pickled, type_name, message, text = packed
     error: BaseException | None = None
@@ -141,5 +146,7 @@ def load_error(packed: tuple[bytes | None, str, str, str]) -> BaseException:
             error = loaded
     if error is None:
         error = RemoteError(type_name, message, text)
-    error.__cause__ = RemoteTraceback(f'\n"""\n{text}"""')
+    # Not in the stubs of the standard library; the chain looks like that of its own pool.
+    cause = vars(pool)["RemoteTraceback"](f'\n"""\n{text}"""')
+    error.__cause__ = cause
     return error

@@ -25,6 +25,7 @@ class Initializer:
     def __init__(self, function: Callable[..., object] | None, report: int) -> None:
         self.function = function
         self.report = report
+        self.host = os.getpid()
 
     def run(self, args: tuple[Any, ...]) -> bool:
         """Whether it went well."""
@@ -59,26 +60,29 @@ def _watch_crashes(text: int) -> None:
     _native.crash_text(text)
 
 
-def _be_a_process(number: int) -> None:
+def _be_a_process(number: int, host: int) -> None:
     """As multiprocessing has its own children."""
-    process = sys.modules.get("multiprocessing.process")
+    # What follows is not in the stubs of the standard library.
+    process: Any = sys.modules.get("multiprocessing.process")
+    util: Any = sys.modules.get("multiprocessing.util")
     if process is None:
         return
-    from multiprocessing import util
 
-    class Worker(process.BaseProcess):  # type: ignore[misc, name-defined]
+    class Worker(process.BaseProcess):  # type: ignore[misc]
         """What multiprocessing.current_process() returns."""
 
     current = Worker.__new__(Worker)
     parent = process.current_process()
     current.__dict__.update(
-        _identity=(number,), _config={**parent._config, "daemon": True}, _parent_pid=os.getppid(),
+        _identity=(number,), _config={**parent._config, "daemon": True}, _parent_pid=host,
         _parent_name=parent.name, _popen=None, _closed=False, _target=None, _args=(), _kwargs={},
         _name=f"ForkfoldWorker-{number}")
     process._current_process = current
+    process._parent_process = process._ParentProcess(parent.name, host, None)
     process._children = set()
-    util._finalizer_registry.clear()
-    util._run_after_forkers()
+    if util is not None:
+        util._finalizer_registry.clear()
+        util._run_after_forkers()
 
 
 class _Output(io.BufferedWriter):
@@ -109,7 +113,7 @@ def _open_output() -> None:
             _native.output_is_due(_flush_any)
         return
     new = io.TextIOWrapper(_Output(io.FileIO(1, "w", closefd=False)), encoding=old.encoding,
-                           errors=old.errors, line_buffering=old.line_buffering,
+                           errors=old.errors, line_buffering=bool(old.line_buffering),
                            write_through=True)
     if sys.__stdout__ is old:
         sys.__stdout__ = new  # type: ignore[misc]
@@ -120,7 +124,7 @@ def start(number: int, text: int, initializer: Initializer, initargs: tuple[Any,
     """Makes a worker of a process that was just forked.  Whether that went well."""
     _reset_signals()
     _watch_crashes(text)
-    _be_a_process(number)
+    _be_a_process(number, initializer.host)
     sys.stdin = open(0, encoding="utf-8", closefd=False)  # /dev/null
     _open_output()
     return initializer.run(initargs)
@@ -149,8 +153,8 @@ def pack_error(error: BaseException,
     """An exception of the function's, or why its result, unsent, cannot be sent."""
     text = "".join(traceback.format_exception(type(error), error, error.__traceback__))
     if unsent:
-        from multiprocessing.pool import MaybeEncodingError
-        error = MaybeEncodingError(error, unsent[0])
+        from multiprocessing import pool
+        error = vars(pool)["MaybeEncodingError"](error, unsent[0])
     error = error.with_traceback(None)
     name = type(error).__qualname__
     if type(error).__module__ not in ("builtins", "__main__"):

@@ -339,7 +339,7 @@ static PyObject *make_error(const struct ffpy_header *header, PyObject *value, u
 
     if (header->outcome == FFPY_ERROR)
         return PyObject_CallOneArg(ffpy_helpers.load_error, value);
-    error = PyObject_CallFunction(ffpy_helpers.make_failed, "sOKIiizz", "exit", value,
+    error = PyObject_CallFunction(ffpy_helpers.make_failed, "sOKIiizz", "sys.exit", value,
                                   (unsigned long long)index, 1, 0, 0, NULL, NULL);
     return error;
 }

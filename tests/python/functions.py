@@ -1,0 +1,191 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Functions for workers to run."""
+
+import ctypes
+import os
+import signal
+import sys
+import time
+
+
+def square(value):
+    return value * value
+
+
+def add(left, right=0):
+    return left + right
+
+
+def identity(value):
+    return value
+
+
+def nothing():
+    return None
+
+
+def die(how, item=0):
+    """Ends, or fails, in one of many ways; 'well' returns the item."""
+    WAYS[how]()
+    return item
+
+
+def _overflow():
+    sys.setrecursionlimit(1 << 30)
+    return ctypes.PYFUNCTYPE(ctypes.py_object)(_overflow)()
+
+
+def _endless():
+    while True:
+        time.sleep(3600)
+
+
+WAYS = {
+    "well": nothing,
+    "kill": lambda: os.kill(os.getpid(), signal.SIGKILL),
+    "terminate": lambda: os.kill(os.getpid(), signal.SIGTERM),
+    "abort": os.abort,
+    "_exit": lambda: os._exit(7),
+    "_exit well": lambda: os._exit(0),
+    "sys.exit": lambda: sys.exit(3),
+    "sys.exit words": lambda: sys.exit("words"),
+    "segfault": lambda: ctypes.memset(0x18, 1, 1),
+    "overflow": _overflow,
+    "hang": _endless,
+    "memory": lambda: bytearray(1 << 40),
+}
+
+
+def die_once(path, how, item=0):
+    """Dies of it if the file is not there, which it makes first."""
+    try:
+        os.close(os.open(path, os.O_CREAT | os.O_EXCL))
+    except FileExistsError:
+        return item
+    return die(how, item)
+
+
+class DiesWhileUnpickled:
+    """Kills who unpickles it, unless that is the process that made it."""
+
+    def __init__(self):
+        self.home = os.getpid()
+
+    def __setstate__(self, state):
+        if os.getpid() != state["home"]:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+
+class DiesWhilePickled:
+    """Kills who pickles it."""
+
+    def __reduce__(self):
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+def return_deadly():
+    return [bytes(100 << 20), DiesWhilePickled()]
+
+
+class NotUnpickled(Exception):
+    """Its arguments are not those of its constructor, as in CPython's issue 79492."""
+
+    def __init__(self, one, two):
+        super().__init__(f"{one} and {two}")
+
+
+def raise_not_unpickled():
+    raise NotUnpickled(1, 2)
+
+
+class NotPickled(Exception):
+    """Holds what cannot be pickled."""
+
+    def __init__(self, message):
+        super().__init__(message)
+        self.held = lambda: None
+
+
+def raise_not_pickled():
+    raise NotPickled("words")
+
+
+class NoWords(Exception):
+    """Cannot even be made a text."""
+
+    def __init__(self, message):
+        super().__init__(message)
+        self.held = lambda: None
+
+    def __str__(self):
+        raise RuntimeError("no")
+
+
+def raise_no_words():
+    raise NoWords("words")
+
+
+def pid_of(_item=None):
+    return os.getpid()
+
+
+def sleep_and_tell_pid(seconds):
+    time.sleep(seconds)
+    return os.getpid()
+
+
+def identity_or_die(pair):
+    return die(*pair)
+
+
+def return_lambda():
+    return lambda: 42
+
+
+def divide(left, right):
+    return left / right
+
+
+def invert(value):
+    return 1 / value
+
+
+class Tracked:
+    """An object that can be referred to weakly."""
+
+
+_kept = []
+
+
+def keep(*things):
+    """As an initializer: for the functions that follow."""
+    _kept[:] = things
+
+
+def receive():
+    """What comes through the connection that was kept."""
+    return _kept[0].recv()
+
+
+class Counter:
+    """How often this copy of it was asked before."""
+
+    def __init__(self):
+        self.counted = -1
+
+    def count(self, _item):
+        self.counted += 1
+        return self.counted
+
+
+def describe_process():
+    import multiprocessing
+
+    process = multiprocessing.current_process()
+    return process.name, process.daemon, multiprocessing.parent_process() is not None
+
+
+def random_number(_item):
+    import random
+
+    return random.random()

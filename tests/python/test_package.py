@@ -1,0 +1,94 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The package as it is installed: its types, its symbols, its command."""
+
+import importlib.metadata
+import os
+import subprocess
+import sys
+
+import pytest
+
+import forkfold
+from forkfold import _native
+
+
+def test_version_is_that_of_the_distribution():
+    assert forkfold.__version__ == importlib.metadata.version("forkfold")
+
+
+def test_public_names_are_there():
+    assert all(getattr(forkfold, name) is not None for name in forkfold.__all__)
+
+
+def check_types(tmp_path, source):
+    program = tmp_path / "program.py"
+    program.write_text(source)
+    return subprocess.run([sys.executable, "-m", "mypy", "--strict", "--no-incremental",
+                           f"--cache-dir={os.devnull}", program], capture_output=True, text=True,
+                          check=False, cwd=tmp_path, timeout=300)
+
+
+def test_types_are_strict_and_tell_results(tmp_path):
+    pytest.importorskip("mypy")
+    done = check_types(tmp_path, """
+import forkfold
+from concurrent.futures import Future
+
+def length(text: str) -> int:
+    return len(text)
+
+with forkfold.Pool(2) as pool:
+    numbers: list[int] = pool.map(length, ["a", "b"])
+    number: int = pool.apply(length, ("a",))
+    later: forkfold.AsyncResult[int] = pool.apply_async(length, ("a",))
+    for one in pool.imap(length, ["a"]):
+        number += one
+with forkfold.Executor(2) as executor:
+    future: Future[int] = executor.submit(length, "a")
+""")
+    assert done.returncode == 0, done.stdout
+    done = check_types(tmp_path, """
+import forkfold
+words: list[str] = forkfold.Pool(2).map(len, ["a"])
+""")
+    assert done.returncode == 1 and "incompatible type" in done.stdout.lower()
+
+
+def test_package_itself_is_strictly_typed(tmp_path):
+    pytest.importorskip("mypy")
+    done = subprocess.run([sys.executable, "-m", "mypy", "--strict", "--ignore-missing-imports",
+                           f"--cache-dir={os.devnull}", "-p", "forkfold"], capture_output=True,
+                          text=True, check=False, cwd=tmp_path, timeout=300)
+    assert done.returncode == 0, done.stdout
+
+
+def test_extension_shows_nothing_but_its_initialisation():
+    done = subprocess.run(["nm", "--dynamic", "--defined-only", _native.__file__],
+                          capture_output=True, text=True, check=True)
+    assert [line.split()[-1] for line in done.stdout.splitlines()] == ["PyInit__native"]
+
+
+def test_extension_is_of_the_library_that_it_is_installed_with():
+    done = subprocess.run(["ldd", _native.__file__], capture_output=True, text=True, check=True)
+    assert "libforkfold" not in done.stdout
+
+
+def test_module_is_the_command(tmp_path):
+    (tmp_path / "words.txt").write_text("one two two")
+    done = subprocess.run([sys.executable, "-m", "forkfold", "words", "-q", tmp_path],
+                          capture_output=True, text=True, check=False, timeout=100)
+    assert (done.returncode, done.stdout) == (0, "2\ttwo\n1\tone\n")
+    done = subprocess.run([sys.executable, "-m", "forkfold", "nonsense"], capture_output=True,
+                          text=True, check=False, timeout=100)
+    assert done.returncode == 2 and "nonsense" in done.stderr
+
+
+def test_opening_a_pool_leaves_no_thread_behind():
+    done = subprocess.run([sys.executable, "-c",
+                           "import threading, forkfold\n"
+                           "with forkfold.Pool(2) as pool:\n"
+                           "    pool.map(abs, range(100)); pool.apply(abs, (1,))\n"
+                           "    list(pool.imap(abs, range(10)))\n"
+                           "    print(threading.active_count())\n"],
+                          capture_output=True, text=True, check=True, timeout=100)
+    assert done.stdout == "1\n"
