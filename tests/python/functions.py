@@ -189,3 +189,33 @@ def random_number(_item):
     import random
 
     return random.random()
+
+
+def is_writeable(array):
+    return bool(array.flags.writeable)
+
+
+def make_numbers(count):
+    import numpy
+
+    return numpy.arange(count, dtype=float)
+
+
+def kept():
+    return _kept[0] + 0
+
+
+def address(array):
+    return array.__array_interface__["data"][0]
+
+
+def first(array):
+    return float(array.flat[0])
+
+
+def last(array):
+    return float(array.flat[-1])
+
+
+def twice(array):
+    return array * 2

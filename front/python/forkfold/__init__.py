@@ -11,8 +11,8 @@ from forkfold._errors import (DeadlineExceeded, InitializerFailed, PoolError, Re
 from forkfold._native import available_cpus
 from forkfold._native import version as __version__
 from forkfold.executor import Executor
-from forkfold.pool import AsyncResult, IMapIterator, Pool, PoolStats
+from forkfold.pool import AsyncResult, IMapIterator, Pool, PoolStats, array
 
 __all__ = ["AsyncResult", "DeadlineExceeded", "Executor", "IMapIterator", "InitializerFailed",
            "Pool", "PoolError", "PoolStats", "RemoteError", "WorkerDied", "WorkerTimeout",
-           "__version__", "available_cpus"]
+           "__version__", "array", "available_cpus"]

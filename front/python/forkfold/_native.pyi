@@ -6,6 +6,11 @@ from typing import Any, Literal
 
 version: str
 
+class Array:
+    """Memory that the host and all workers see, as a buffer."""
+
+    def __buffer__(self, flags: int, /) -> memoryview: ...
+
 class View:
     """Memory that the processes of a pool share, as a buffer."""
 
@@ -29,6 +34,7 @@ class Pool:
     def births(self) -> int: ...
     @property
     def generation(self) -> int: ...
+    def array(self, bytes: int, /) -> Array: ...
     def begin(self, kind: int, mode: int, function: bytes, is_shared: bool, items: list[Any],
               chunk: int, timeout_ns: int, deadline_ns: int, attempts: int, /) -> Call: ...
     def close(self) -> None: ...

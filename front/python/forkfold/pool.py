@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-import functools
+import math
 import os
 import threading
 import time
@@ -382,6 +382,8 @@ class Pool:
                                       recycle_memory or 0, max_deaths or 0)
         self._imaps: weakref.WeakSet[IMapIterator[Any]] = weakref.WeakSet()
         self._state = _RUN
+        global _newest  # pylint: disable=global-statement
+        _newest = weakref.ref(self)
 
     # ---- One call ------------------------------------------------------------
 
@@ -557,6 +559,25 @@ class Pool:
         self._imaps.add(iterator)
         return iterator
 
+    # ---- Shared arrays ---------------------------------------------------------
+
+    def array(self, shape: int | tuple[int, ...], dtype: Any = float) -> Any:
+        """A numpy array, all zero, that functions in this pool's workers see without a copy.
+
+        They may read it, as an argument or as a part of one; slices of it are shared just as well.
+        """
+        import numpy
+
+        kind = numpy.dtype(dtype)
+        count = math.prod(shape) if isinstance(shape, tuple) else shape
+        if kind.hasobject:
+            raise TypeError("an array of Python objects cannot be shared")
+        if count < 0 or count * kind.itemsize == 0:
+            return numpy.zeros(shape, kind)
+        self._check_running()
+        memory = self._engine.native.array(count * kind.itemsize)
+        return numpy.frombuffer(memory, kind).reshape(shape)
+
     # ---- The end -------------------------------------------------------------
 
     def close(self) -> None:
@@ -625,6 +646,17 @@ class Pool:
 
     def _repopulate_pool(self) -> None:
         """The supervisor has always done it already."""
+
+
+_newest: weakref.ref[Pool] | None = None
+
+
+def array(shape: int | tuple[int, ...], dtype: Any = float) -> Any:
+    """Pool.array() of the pool that was opened last, which has to be there."""
+    pool = None if _newest is None else _newest()
+    if pool is None or pool._state != _RUN:
+        raise ValueError("an array is shared with the workers of a pool: open one first")
+    return pool.array(shape, dtype)
 
 
 class _One:

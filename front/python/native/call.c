@@ -7,6 +7,9 @@
 /* Of so many items each is timed, of more one in so many. */
 enum { TIMED_ALL = 64, TIMED_EVERY = 16 };
 
+/* Shared memory that is kept for the next call, at most. */
+#define SPARE_BYTES (UINT64_C(256) << 20)
+
 /* The items of a call as they are being encoded. */
 struct items {
     struct ffpy_placer placer; /* first: place_views() finds the rest behind it */
@@ -14,10 +17,9 @@ struct items {
     struct ffpy_bytes bytes;
     uint64_t *offsets;
     uint64_t count;
-    forkfold_shared **blocks; /* of large buffers */
-    size_t block_count;
-    PyObject *placed; /* (address, bytes) of a buffer -> where it was copied to; or NULL */
-    PyObject *held;   /* views of all of them, so that no address comes up twice; or NULL */
+    struct ffpy_blocks blocks; /* of large buffers */
+    PyObject *placed;          /* (address, bytes) of a buffer -> where it was copied to; or NULL */
+    PyObject *held; /* views of all of them, so that no address comes up twice; or NULL */
 };
 
 typedef struct {
@@ -26,9 +28,9 @@ typedef struct {
     bool is_imap;
     bool is_done;
     uint64_t count;
-    forkfold_shared **blocks;
-    size_t block_count;
+    struct ffpy_blocks blocks;
     bool is_kept;     /* a worker refers to its blocks */
+    PyObject *held;   /* what keeps arrays alive that the items refer to; or NULL */
     uint64_t busy_ns; /* of so many of the results that were read */
     uint64_t timed;
     uint64_t read;
@@ -36,24 +38,34 @@ typedef struct {
 
 /* ---- Large buffers ------------------------------------------------------- */
 
+/* Spare memory of about so many bytes, or NULL. */
+static forkfold_shared *take_spare(struct ffpy_blocks *spare, uint64_t bytes)
+{
+    for (size_t i = 0; i < spare->count; i++) {
+        forkfold_shared *block = spare->list[i];
+        uint64_t size = forkfold_shared_count(block);
+
+        if (size >= bytes && size <= bytes + bytes / 4) {
+            spare->list[i] = spare->list[--spare->count];
+            return block;
+        }
+    }
+    return NULL;
+}
+
 static forkfold_shared *copy_out(struct items *items, const Py_buffer *view)
 {
-    forkfold_shared **blocks;
-    forkfold_shared *block;
-    int code = forkfold_shared_open(items->pool->pool, FORKFOLD_RAW, (uint64_t)view->len, &block);
+    forkfold_shared *block = take_spare(&items->pool->spare, (uint64_t)view->len);
+    int code = 0;
 
+    if (block == NULL)
+        code = forkfold_shared_open(items->pool->pool, FORKFOLD_RAW, (uint64_t)view->len, &block);
     if (code < 0) {
         ffpy_raise(items->pool, code, NULL);
         return NULL;
     }
-    blocks = PyMem_Realloc(items->blocks, (items->block_count + 1) * sizeof(forkfold_shared *));
-    if (blocks == NULL) {
-        forkfold_shared_close(block);
-        PyErr_NoMemory();
+    if (!ffpy_blocks_add(&items->blocks, block))
         return NULL;
-    }
-    items->blocks = blocks;
-    items->blocks[items->block_count++] = block;
     memcpy(forkfold_shared_data(block), view->buf, (size_t)view->len);
     return block;
 }
@@ -62,6 +74,10 @@ static forkfold_shared *copy_out(struct items *items, const Py_buffer *view)
 static uint64_t place_buffer(struct items *items, PyObject *memory)
 {
     const Py_buffer *view = PyMemoryView_GET_BUFFER(memory);
+
+    if (ffpy_is_in_array(items->pool, view->buf, (size_t)view->len))
+        return PyList_Append(items->held, memory) < 0 ? 0 : (uint64_t)(uintptr_t)view->buf;
+
     PyObject *key = Py_BuildValue("(nn)", (Py_ssize_t)view->buf, view->len);
     PyObject *known = key == NULL ? NULL : PyDict_GetItemWithError(items->placed, key);
     PyObject *place = NULL;
@@ -113,18 +129,61 @@ static bool place_views(struct ffpy_placer *placer, PyObject *views)
     return true;
 }
 
-static void close_blocks(forkfold_shared **blocks, size_t count)
+bool ffpy_blocks_add(struct ffpy_blocks *blocks, forkfold_shared *block)
 {
-    for (size_t i = 0; i < count; i++)
-        forkfold_shared_close(blocks[i]);
-    PyMem_Free(blocks);
+    forkfold_shared **grown =
+        PyMem_Realloc(blocks->list, (blocks->count + 1) * sizeof(forkfold_shared *));
+
+    if (grown == NULL) {
+        forkfold_shared_close(block);
+        PyErr_NoMemory();
+        return false;
+    }
+    blocks->list = grown;
+    blocks->list[blocks->count++] = block;
+    return true;
+}
+
+void ffpy_blocks_close(struct ffpy_blocks *blocks)
+{
+    for (size_t i = 0; i < blocks->count; i++)
+        forkfold_shared_close(blocks->list[i]);
+    PyMem_Free(blocks->list);
+    *blocks = (struct ffpy_blocks){0};
+}
+
+static void move_blocks(struct ffpy_blocks *from, struct ffpy_blocks *to)
+{
+    while (from->count > 0)
+        if (!ffpy_blocks_add(to, from->list[--from->count]))
+            PyErr_Clear();
+    ffpy_blocks_close(from);
+}
+
+/* Nobody reads them any more: so many stay for the next call. */
+static void spare_blocks(struct ffpy_blocks *from, struct ffpy_blocks *spare)
+{
+    uint64_t bytes = 0;
+
+    for (size_t i = 0; i < spare->count; i++)
+        bytes += forkfold_shared_count(spare->list[i]);
+    while (from->count > 0) {
+        forkfold_shared *block = from->list[--from->count];
+
+        bytes += forkfold_shared_count(block);
+        if (bytes > SPARE_BYTES)
+            forkfold_shared_close(block);
+        else if (!ffpy_blocks_add(spare, block))
+            PyErr_Clear();
+    }
+    ffpy_blocks_close(from);
 }
 
 static void free_items(struct items *items)
 {
     ffpy_bytes_free(&items->bytes);
     PyMem_RawFree(items->offsets);
-    close_blocks(items->blocks, items->block_count);
+    ffpy_blocks_close(&items->blocks);
     Py_XDECREF(items->placed);
     Py_XDECREF(items->held);
 }
@@ -230,12 +289,12 @@ static PyObject *adopt(ffpy_pool *pool, const struct wishes *wishes, struct item
     self->is_done = false;
     self->count = items->count;
     self->blocks = items->blocks;
-    self->block_count = items->block_count;
     self->is_kept = false;
+    self->held = items->held;
+    items->held = NULL;
     self->busy_ns = self->timed = self->read = 0;
-    items->blocks = NULL;
-    items->block_count = 0;
-    pool->open_calls++;
+    items->blocks = (struct ffpy_blocks){0};
+    pool->open_things++;
     return (PyObject *)self;
 }
 
@@ -265,21 +324,6 @@ PyObject *ffpy_call_begin(ffpy_pool *pool, PyObject *args)
 
 /* ---- Ending -------------------------------------------------------------- */
 
-/* Workers may go on reading what they have kept until they end. */
-static bool keep_blocks(call_object *self)
-{
-    ffpy_pool *pool = self->pool;
-    forkfold_shared **kept = PyMem_Realloc(pool->kept, (pool->kept_count + self->block_count) *
-                                                           sizeof(forkfold_shared *));
-
-    if (kept == NULL)
-        return false;
-    pool->kept = kept;
-    for (size_t i = 0; i < self->block_count; i++)
-        kept[pool->kept_count++] = self->blocks[i];
-    return true;
-}
-
 /*
  * Blocks of a call that has not ended may still be read by workers: the library waits for them when
  * it needs the memory of the call again, but shared arrays are the host's to look after.
@@ -291,12 +335,14 @@ static void call_dealloc(PyObject *object)
 
     if (self->call != NULL && self->pool->pool != NULL)
         forkfold_call_close(self->call);
-    if (self->block_count > 0 && self->pool->pool != NULL && (self->is_kept || !is_over) &&
-        keep_blocks(self))
-        PyMem_Free(self->blocks);
-    else if (self->pool->pool != NULL)
-        close_blocks(self->blocks, self->block_count);
-    ffpy_pool_drop_call(self->pool);
+    if (self->pool->pool == NULL)
+        PyMem_Free(self->blocks.list);
+    else if (self->is_kept || !is_over)
+        move_blocks(&self->blocks, &self->pool->kept);
+    else
+        spare_blocks(&self->blocks, &self->pool->spare);
+    Py_XDECREF(self->held);
+    ffpy_pool_drop(self->pool);
     Py_DECREF((PyObject *)self->pool);
     PyObject_Free(object);
 }
@@ -352,7 +398,8 @@ static PyObject *decode_result(call_object *self, const forkfold_result *result,
                                const struct ffpy_header *header)
 {
     const char *data = result->data;
-    struct ffpy_source source = {.base = data, .writable = true, .owner = (PyObject *)self};
+    struct ffpy_source source = {
+        .base = data, .writable = true, .lends = true, .owner = (PyObject *)self};
     PyObject *copy = NULL;
     PyObject *value;
 
@@ -363,6 +410,7 @@ static PyObject *decode_result(call_object *self, const forkfold_result *result,
         data = PyByteArray_AS_STRING(copy);
         source.base = data;
         source.owner = copy;
+        source.lends = false;
     }
     value = ffpy_decode(data + header->encoded_at, result->bytes - header->encoded_at, &source);
     Py_XDECREF(copy);

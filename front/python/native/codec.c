@@ -310,6 +310,8 @@ static PyObject *make_views(const struct ffpy_source *source, const char *run, u
         view = ffpy_view_new(source->base == NULL ? (char *)(uintptr_t)buffer.place
                                                   : (char *)source->base + buffer.place,
                              buffer.bytes, source->writable, source->owner);
+        if (view != NULL && source->writable && source->lends)
+            ffpy_lend_to_children((char *)source->base + buffer.place, buffer.bytes);
         if (view == NULL)
             Py_CLEAR(views);
         else

@@ -78,6 +78,7 @@ static int add_types(PyObject *module)
 {
     return PyModule_AddType(module, &ffpy_pool_type) < 0 ||
                    PyModule_AddType(module, &ffpy_call_type) < 0 ||
+                   PyModule_AddType(module, &ffpy_array_type) < 0 ||
                    PyModule_AddType(module, &ffpy_view_type) < 0 ||
                    PyModule_AddStringConstant(module, "version", forkfold_version()) < 0
                ? -1

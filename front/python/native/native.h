@@ -78,6 +78,7 @@ bool ffpy_encode(struct ffpy_bytes *bytes, PyObject *object, struct ffpy_placer 
 struct ffpy_source {
     const char *base;
     bool writable;
+    bool lends;       /* they lie in the region, and in the host: see ffpy_lend_to_children */
     PyObject *owner;  /* or NULL */
     PyObject **views; /* or NULL; stays NULL where there are none */
 };
@@ -145,6 +146,16 @@ PyObject *ffpy_output_is_due(PyObject *module, PyObject *flush);
 
 /* ---- Objects ------------------------------------------------------------- */
 
+/* Shared memory that holds large buffers. */
+struct ffpy_blocks {
+    forkfold_shared **list;
+    size_t count;
+};
+
+/* Adds one, which is closed if there is no memory for that.  False then, with MemoryError. */
+bool ffpy_blocks_add(struct ffpy_blocks *blocks, forkfold_shared *block);
+void ffpy_blocks_close(struct ffpy_blocks *blocks);
+
 typedef struct ffpy_pool {
     PyObject_HEAD forkfold_pool *pool; /* NULL once it is closed */
     int fd;
@@ -154,12 +165,22 @@ typedef struct ffpy_pool {
     bool has_leader;     /* one of them sleeps in poll(), the others on their semaphores */
     int kick_fd;         /* wakes the leader */
     struct ffpy_waiter *followers;
-    size_t open_calls;
-    bool closes;            /* as soon as no call is open any more */
-    forkfold_shared **kept; /* what workers still refer to */
-    size_t kept_count;
+    size_t open_things; /* calls and arrays, which have to go before the pool */
+    bool closes;        /* as soon as there are none any more */
+    struct ffpy_array *arrays;
+    struct ffpy_blocks spare; /* for the next calls: memory costs most when it is first touched */
+    struct ffpy_blocks kept;  /* what workers still refer to */
 } ffpy_pool;
 
+typedef struct ffpy_array {
+    PyObject_HEAD ffpy_pool *pool;
+    forkfold_shared *shared;
+    char *data;
+    size_t bytes;
+    struct ffpy_array *next;
+} ffpy_array;
+
+extern PyTypeObject ffpy_array_type;
 extern PyTypeObject ffpy_pool_type;
 extern PyTypeObject ffpy_call_type;
 
@@ -172,8 +193,20 @@ bool ffpy_pool_check(const ffpy_pool *pool);
 /* Something has happened: whoever waits has another look. */
 void ffpy_pool_notify(ffpy_pool *pool);
 
-/* A call is gone; closes the pool if it waits for that. */
-void ffpy_pool_drop_call(ffpy_pool *pool);
+/* A call or an array is gone; closes the pool if it waits for that. */
+void ffpy_pool_drop(ffpy_pool *pool);
+
+/* So many bytes of shared memory, all zero. */
+PyObject *ffpy_array_new(ffpy_pool *pool, uint64_t bytes);
+
+/* Whether workers see these bytes where they are. */
+bool ffpy_is_in_array(const ffpy_pool *pool, const char *data, size_t bytes);
+
+/*
+ * The region is kept from children of the host.  What is used as if it were memory of the host's own
+ * must not be missing there.
+ */
+void ffpy_lend_to_children(void *data, size_t bytes);
 
 /* Begins a call; see begin() in _native.pyi. */
 PyObject *ffpy_call_begin(ffpy_pool *pool, PyObject *args);

@@ -141,20 +141,17 @@ static PyObject *pool_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
 /* Calls go before the pool, and shared arrays between the two. */
 static void free_pool(ffpy_pool *self)
 {
-    for (size_t i = 0; i < self->kept_count; i++)
-        forkfold_shared_close(self->kept[i]);
-    PyMem_Free(self->kept);
-    self->kept = NULL;
-    self->kept_count = 0;
+    ffpy_blocks_close(&self->kept);
+    ffpy_blocks_close(&self->spare);
     forkfold_pool_close(self->pool);
     self->pool = NULL;
     self->fd = -1;
 }
 
-void ffpy_pool_drop_call(ffpy_pool *pool)
+void ffpy_pool_drop(ffpy_pool *pool)
 {
-    pool->open_calls--;
-    if (pool->closes && pool->open_calls == 0)
+    pool->open_things--;
+    if (pool->closes && pool->open_things == 0)
         free_pool(pool);
 }
 
@@ -167,7 +164,7 @@ static PyObject *pool_close(PyObject *object, PyObject *unused)
         Py_RETURN_NONE;
     self->closes = true;
     forkfold_pool_stop(self->pool);
-    if (self->open_calls == 0)
+    if (self->open_things == 0)
         free_pool(self);
     ffpy_pool_notify(self);
     Py_CLEAR(self->start.initializer);
@@ -357,12 +354,22 @@ static PyObject *pool_births(PyObject *object, void *unused)
             : atomic_load_explicit(self->start.births, memory_order_relaxed));
 }
 
+static PyObject *pool_array(PyObject *object, PyObject *bytes)
+{
+    unsigned long long count = PyLong_AsUnsignedLongLong(bytes);
+
+    if (count == (unsigned long long)-1 && PyErr_Occurred())
+        return NULL;
+    return ffpy_array_new((ffpy_pool *)object, count);
+}
+
 static PyObject *pool_begin(PyObject *object, PyObject *args)
 {
     return ffpy_call_begin((ffpy_pool *)object, args);
 }
 
 static PyMethodDef methods[] = {
+    {"array", pool_array, METH_O, "So many bytes of memory that the workers see, too."},
     {"begin", pool_begin, METH_VARARGS, "Begins a call on items and returns its Call."},
     {"close", pool_close, METH_NOARGS,
      "Ends all processes; calls in progress end without a result, others keep theirs."},

@@ -241,16 +241,19 @@ static void copy_views(char *result, PyObject *views)
     }
 }
 
-static int publish(const forkfold_item *item, struct outgoing *out)
+/* views: of the item's own buffers, to which the result may have been the last to refer. */
+static int publish(const forkfold_item *item, struct outgoing *out, PyObject *views)
 {
     size_t bytes = out->header.encoded_at + out->bytes.used;
     char *result = forkfold_item_reserve(item, bytes);
 
     if (result == NULL)
         return forkfold_item_fail(item, "there is no room for a result of %zu bytes", bytes);
-    memcpy(result, &out->header, sizeof(out->header));
     copy_views(result, out->views);
     memcpy(result + out->header.encoded_at, out->bytes.data, out->bytes.used);
+    Py_CLEAR(out->views);
+    out->header.kept = are_kept_for_good(views);
+    memcpy(result, &out->header, sizeof(out->header));
     return 0;
 }
 
@@ -373,9 +376,8 @@ int ffpy_worker_run(const forkfold_item *item)
     released = NULL;
     code = run(item, &out, &views) ? 0 : 1;
     write_output();
-    out.header.kept = are_kept_for_good(views);
     out.header.busy_ns = timed ? clock_ns() - begin_ns : FFPY_NOT_TIMED;
-    code = code == 0 ? publish(item, &out) : fail(item);
+    code = code == 0 ? publish(item, &out, views) : fail(item);
     Py_XDECREF(views);
     Py_XDECREF(out.views);
     if (out.bytes.room > SCRATCH_MOST)
