@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Workers that die in every way, in every phase: what each call makes of it."""
 
+import contextlib
 import os
 import signal
 
@@ -128,7 +129,9 @@ def test_death_while_sending_100_mb_is_the_items(pool):
 def test_death_between_items_costs_nothing(pool):
     for _ in range(10):
         for worker in pool._pool:
-            os.kill(worker.pid, signal.SIGKILL)
+            # The one that was killed last may not have been replaced: the other did it all.
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(worker.pid, signal.SIGKILL)
         assert pool.map(functions.square, range(50)) == [i * i for i in range(50)]
 
 
