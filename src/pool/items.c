@@ -69,6 +69,7 @@ static void give_owner(forkfold_pool *pool, struct ff_item_owner *owner)
 
 void ff_items_open(forkfold_pool *pool)
 {
+    pool->items.look_at_ns = UINT64_MAX;
     ff_arena_open(&pool->items.arrays, pool->layout.arrays);
     ff_arena_open(&pool->items.results, pool->layout.results);
     ff_arena_open(&pool->items.shared, pool->layout.shared);
@@ -550,6 +551,7 @@ void ff_items_sleep(forkfold_pool *pool, bool (*ready)(void *what), void *what, 
         arm(pool, until_ns);
         code = ff_call_step(pool, true);
     }
+    pool->items.look_at_ns = UINT64_MAX;
     ff_announce(&control->listening, pool->items.has_event_loop ? FF_LISTENS : FF_LISTENS_NOT);
     ff_settle();
     if (code != 0)
@@ -566,7 +568,7 @@ void ff_items_sleep(forkfold_pool *pool, bool (*ready)(void *what), void *what, 
 
 void ff_items_arm(const forkfold_pool *pool)
 {
-    arm(pool, UINT64_MAX);
+    arm(pool, pool->items.look_at_ns);
 }
 
 int forkfold_pool_fd(const forkfold_pool *pool)
@@ -587,7 +589,6 @@ int forkfold_pool_fd(const forkfold_pool *pool)
 
 int forkfold_pool_dispatch(forkfold_pool *pool)
 {
-    uint64_t until_ns = UINT64_MAX;
     int code = ff_call_check(pool);
 
     if (code < 0)
@@ -600,11 +601,13 @@ int forkfold_pool_dispatch(forkfold_pool *pool)
         /* The descriptor must not stay readable for what concerns no call. */
         code = ff_call_handle(pool, false);
     }
+    pool->items.look_at_ns = UINT64_MAX;
     if (pool->items.has_event_loop)
-        ff_announce(&pool->layout.control->listening, choose_listening(pool, &until_ns));
+        ff_announce(&pool->layout.control->listening,
+                    choose_listening(pool, &pool->items.look_at_ns));
     ff_settle();
     ff_items_look(pool);
-    arm(pool, until_ns);
+    ff_items_arm(pool);
     ff_items_call_back(pool);
     return code < 0 ? code : 0;
 }

@@ -169,7 +169,7 @@ def test_threads_in_workers_run_between_items():
             threading.Thread(target=lambda: os.write(1, b"ran\\n"), daemon=True).start()
         with forkfold.Pool(1) as pool:
             pool.apply(begin)
-            print("begun", flush=True)
+            os.write(1, b"begun\n")
             for _ in range(1000):
                 pool.apply(square, (1,))
         """)

@@ -26,7 +26,7 @@ import functions
 
 scalars = st.none() | st.booleans() | st.integers() | st.floats() | st.text() | st.binary()
 things = st.recursive(
-    scalars | st.decimals() | st.datetimes() | st.complex_numbers() | st.fractions(),
+    scalars | st.decimals(allow_nan=False) | st.datetimes() | st.complex_numbers() | st.fractions(),
     lambda inner: st.lists(inner) | st.tuples(inner, inner) | st.sets(st.integers())
     | st.dictionaries(st.text(), inner), max_leaves=12)
 

@@ -180,7 +180,7 @@ class Engine:
         """The results of a map that is over."""
         try:
             values, errors = call.results()
-        except _errors.PoolError as error:
+        except (_errors.PoolError, ValueError) as error:
             raise self.describe(error) from None
         self.busy_ns += call.busy_ns
         self.counts["errors"] += errors
@@ -293,7 +293,8 @@ class _Singles:
         # The engine owns this.
         self._engine = weakref.proxy(engine)
         self.queue: deque[tuple[tuple[Any, ...], Outcome]] = deque()
-        self.running = 0
+        # One for each that was begun and is not over: a number would lose count between threads.
+        self.running: list[None] = []
         self._options = Options(None, None, 2)
 
     def put(self, function: tuple[bytes, bool], args: tuple[Any, ...], kwargs: dict[str, Any],
@@ -301,14 +302,17 @@ class _Singles:
         """Begins a call, soon at the latest."""
         item = (function[0], function[1], args, kwargs or None)
         engine = self._engine
-        if not self.queue and self.running < 2 * engine.workers:
+        if not self.queue and len(self.running) < 2 * engine.workers:
             self._begin([(item, outcome)])
             return
+        was_empty = not self.queue
         self.queue.append((item, outcome))
         if len(self.queue) >= _QUEUED_MOST:
             self.post()
-        else:
+        elif was_empty:
+            # It may sleep for something else; what comes after this one it finds here as well.
             engine.want_help()
+            engine.native.notify()
 
     def post(self) -> None:
         """Begins what waits."""
@@ -323,7 +327,7 @@ class _Singles:
 
     def post_if_idle(self) -> None:
         """Likewise, if workers may have nothing to do."""
-        if self.running < 2 * self._engine.workers:
+        if len(self.running) < 2 * self._engine.workers:
             self.post()
 
     def _begin(self, batch: list[tuple[tuple[Any, ...], Outcome]]) -> None:
@@ -334,7 +338,7 @@ class _Singles:
             _SinglesJob(self._engine, self, wanted, self._options)
         except Exception as error:  # pylint: disable=broad-except
             if len(wanted) == 1:
-                wanted[0][1].settle(error, True)
+                wanted[0][1].settle(self._engine.describe(error), True)
                 return
             # One of them cannot be pickled: each for itself.
             for single in wanted:
@@ -344,7 +348,7 @@ class _Singles:
         try:
             _SinglesJob(self._engine, self, [single], self._options)
         except Exception as error:  # pylint: disable=broad-except
-            single[1].settle(error, True)
+            single[1].settle(self._engine.describe(error), True)
 
     def give_up(self, error: Exception) -> None:
         """Nothing will be begun any more."""
@@ -367,7 +371,7 @@ class _SinglesJob:
         self._singles = singles
         self._outcomes: dict[int, Outcome] = {i: outcome for i, (_, outcome) in enumerate(batch)}
         self._call = engine.begin(IMAP_UNORDERED, APPLY, (b"", True), items, 1, options)
-        singles.running += len(items)
+        singles.running.extend([None] * len(items))
         engine.jobs[id(self)] = self
 
     def look(self) -> None:
@@ -375,7 +379,7 @@ class _SinglesJob:
         while True:
             try:
                 taken = self._call.take()
-            except _errors.PoolError as error:
+            except Exception as error:  # pylint: disable=broad-except
                 self._engine.jobs.pop(id(self), None)
                 self.give_up(self._engine.describe(error))
                 return
@@ -385,7 +389,7 @@ class _SinglesJob:
                 self._engine.jobs.pop(id(self), None)
                 return
             index, value, is_error = taken
-            self._singles.running -= 1
+            self._singles.running.pop()
             if is_error:
                 self._engine.counts["errors"] += 1
             self._outcomes.pop(index).settle(value, is_error)
@@ -395,5 +399,5 @@ class _SinglesJob:
         for index in tuple(self._outcomes):
             outcome = self._outcomes.pop(index, None)
             if outcome is not None:
-                self._singles.running -= 1
+                self._singles.running.pop()
                 outcome.settle(error, True)

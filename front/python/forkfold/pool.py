@@ -233,7 +233,7 @@ class IMapIterator(Iterator[T]):
             call = calls[position]
             try:
                 taken = call.take()
-            except _errors.PoolError as error:
+            except Exception as error:  # pylint: disable=broad-except
                 self._stop()
                 return self._engine.describe(error), True
             if taken is False:

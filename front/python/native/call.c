@@ -10,12 +10,15 @@ enum { TIMED_ALL = 64, TIMED_EVERY = 16 };
 /* Shared memory that is kept for the next call, at most. */
 #define SPARE_BYTES (UINT64_C(256) << 20)
 
+/* Likewise, memory of the host's own for encoding. */
+enum { SCRATCH_MOST = 16 << 20 };
+
 /* The items of a call as they are being encoded. */
 struct items {
     struct ffpy_placer placer; /* first: place_views() finds the rest behind it */
     ffpy_pool *pool;
     struct ffpy_bytes bytes;
-    uint64_t *offsets;
+    struct ffpy_bytes offsets; /* of items in bytes: one more than there are items */
     uint64_t count;
     struct ffpy_blocks blocks; /* of large buffers */
     PyObject *placed;          /* (address, bytes) of a buffer -> where it was copied to; or NULL */
@@ -179,24 +182,45 @@ static void spare_blocks(struct ffpy_blocks *from, struct ffpy_blocks *spare)
     ffpy_blocks_close(from);
 }
 
+/* Memory for encoding goes back and forth: new memory would cost more than what is written to it. */
+static void borrow_scratch(struct items *items)
+{
+    items->bytes = items->pool->scratch[0];
+    items->offsets = items->pool->scratch[1];
+    items->bytes.used = items->offsets.used = 0;
+    items->pool->scratch[0] = items->pool->scratch[1] = (struct ffpy_bytes){0};
+}
+
+static void return_scratch(struct ffpy_bytes *bytes, struct ffpy_bytes *scratch)
+{
+    if (scratch->data == NULL && bytes->room <= SCRATCH_MOST)
+        *scratch = *bytes;
+    else
+        ffpy_bytes_free(bytes);
+}
+
 static void free_items(struct items *items)
 {
-    ffpy_bytes_free(&items->bytes);
-    PyMem_RawFree(items->offsets);
+    return_scratch(&items->bytes, &items->pool->scratch[0]);
+    return_scratch(&items->offsets, &items->pool->scratch[1]);
     ffpy_blocks_close(&items->blocks);
     Py_XDECREF(items->placed);
     Py_XDECREF(items->held);
 }
 
+static bool add_offset(struct items *items)
+{
+    uint64_t offset = items->bytes.used;
+
+    return ffpy_bytes_add(&items->offsets, &offset, sizeof(offset));
+}
+
 static bool encode_items(struct items *items, PyObject *list)
 {
     items->count = (uint64_t)PyList_GET_SIZE(list);
-    items->offsets = PyMem_RawMalloc((items->count + 1) * sizeof(*items->offsets));
-    if (items->offsets == NULL) {
-        PyErr_NoMemory();
+    borrow_scratch(items);
+    if (!add_offset(items))
         return false;
-    }
-    items->offsets[0] = 0;
     for (uint64_t i = 0; i < items->count; i++) {
         PyObject *item;
 
@@ -205,12 +229,11 @@ static bool encode_items(struct items *items, PyObject *list)
             return false;
         }
         item = Py_NewRef(PyList_GET_ITEM(list, (Py_ssize_t)i));
-        bool done = ffpy_encode(&items->bytes, item, &items->placer);
+        bool done = ffpy_encode(&items->bytes, item, &items->placer) && add_offset(items);
 
         Py_DECREF(item);
         if (!done)
             return false;
-        items->offsets[i + 1] = items->bytes.used;
     }
     return true;
 }
@@ -254,7 +277,8 @@ static int begin(ffpy_pool *pool, const struct wishes *wishes, const struct item
     forkfold_call_options options = {
         .function = ffpy_worker_run,
         .count = items->count,
-        .arrays = {{.data = items->bytes.data, .offsets = items->offsets}},
+        .arrays = {{.data = items->bytes.data,
+                    .offsets = (const uint64_t *)(const void *)items->offsets.data}},
         .array_count = 1,
         .context = context->data,
         .context_bytes = context->used,

@@ -138,7 +138,7 @@ struct ffpy_start {
 /* Buffers of so many bytes are shared, instead of being part of the pickle; 0 = none are. */
 extern size_t ffpy_share_bytes;
 
-int ffpy_worker_start(void *start);
+int ffpy_worker_start(void *context);
 int ffpy_worker_run(const forkfold_item *item);
 
 /* The worker's part of the module: output_is_due(), which says that there is something to flush. */
@@ -170,6 +170,7 @@ typedef struct ffpy_pool {
     struct ffpy_array *arrays;
     struct ffpy_blocks spare; /* for the next calls: memory costs most when it is first touched */
     struct ffpy_blocks kept;  /* what workers still refer to */
+    struct ffpy_bytes scratch[2];
 } ffpy_pool;
 
 typedef struct ffpy_array {

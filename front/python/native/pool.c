@@ -182,6 +182,8 @@ static void pool_dealloc(PyObject *object)
         close(self->kick_fd);
     if (self->start.births != NULL)
         munmap((void *)self->start.births, sizeof(*self->start.births));
+    ffpy_bytes_free(&self->scratch[0]);
+    ffpy_bytes_free(&self->scratch[1]);
     Py_XDECREF(self->start.initializer);
     Py_XDECREF(self->start.initargs);
     Py_TYPE(object)->tp_free(object);
@@ -311,6 +313,8 @@ static PyObject *pool_dispatch(PyObject *object, PyObject *unused)
     int code = dispatch(self);
 
     (void)unused;
+    /* What others sleep for may have been part of it. */
+    ffpy_pool_notify(self);
     if (code < 0)
         return ffpy_raise(self, code, NULL);
     Py_RETURN_NONE;
