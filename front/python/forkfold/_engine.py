@@ -32,6 +32,10 @@ SHARE_BYTES = 64 * 1024
 # Single calls that wait for the helper to begin them together, at most.
 _QUEUED_MOST = 256
 
+# A map of so many items is begun in so many parts: while one is run, the next is being encoded, and
+# the one before read.
+_PARTED_LEAST, _PARTS = 16384, 8
+
 _FUNCTIONS_KEPT = 128
 
 _native.configure(
@@ -126,10 +130,10 @@ class Engine:
         return dumped
 
     def begin(self, kind: int, mode: int, function: tuple[bytes, bool], items: list[Any],
-              chunk: int, options: Options) -> _native.Call:
-        """Begins a call."""
+              chunk: int, options: Options, first: int = 0) -> _native.Call:
+        """Begins a call; what is said of failed items counts from first."""
         call = self.native.begin(kind, mode, function[0], function[1], items, chunk,
-                                 options.timeout_ns, options.deadline_ns, options.attempts)
+                                 options.timeout_ns, options.deadline_ns, options.attempts, first)
         self.counts["calls"] += 1
         self.counts["items"] += len(items)
         return call
@@ -167,24 +171,45 @@ class Engine:
                 return False
             native.wait(generation, left)
 
-    def run(self, call: _native.Call) -> list[Any]:
-        """Waits for a map: its results, exceptions among them, and how many of those."""
-        try:
-            self.drive(call.done)
-            return self.read(call)
-        except BaseException:
-            call.cancel()
-            raise
+    def begin_parts(self, mode: int, function: tuple[bytes, bool], items: list[Any], chunk: int,
+                    options: Options) -> list[_native.Call]:
+        """Begins a map; a large one as several calls, for workers to begin with the first."""
+        count = len(items)
+        if count < _PARTED_LEAST:
+            return [self.begin(MAP, mode, function, items, chunk, options)]
+        chunk = chunk or max(1, _native.chunk_size(count, self.workers, 0))
+        size = -(-count // (_PARTS * chunk)) * chunk
+        return [self.begin(MAP, mode, function, items[at:at + size], chunk, options, at)
+                for at in range(0, count, size)]
 
-    def read(self, call: _native.Call) -> list[Any]:
-        """The results of a map that is over."""
+    def run(self, calls: list[_native.Call]) -> tuple[list[Any], int]:
+        """Waits for the parts of a map: the results, exceptions among them, and how many of those."""
+        values: list[Any] = []
+        errors = 0
+        try:
+            for call in calls:
+                self.drive(call.done)
+                part, failed = self.read(call)
+                errors += failed
+                if values:
+                    values += part
+                else:
+                    values = part
+        except BaseException:
+            for call in calls:
+                call.cancel()
+            raise
+        return values, errors
+
+    def read(self, call: _native.Call) -> tuple[list[Any], int]:
+        """The results of a map that is over, exceptions among them, and how many of those."""
         try:
             values, errors = call.results()
         except (_errors.PoolError, ValueError) as error:
             raise self.describe(error) from None
         self.busy_ns += call.busy_ns
         self.counts["errors"] += errors
-        return [values, errors]
+        return values, errors
 
     def want_help(self) -> None:
         """Something is in progress that nobody may be waiting for."""

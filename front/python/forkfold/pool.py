@@ -392,7 +392,7 @@ class Pool:
               deadline: float | None = None, retries: int = RETRIES) -> T:
         """The result of func(*args, **kwds), run in a worker."""
         values, errors = self._engine.run(
-            self._begin_apply(func, args, kwds, _engine.Options(timeout, deadline, retries)))
+            [self._begin_apply(func, args, kwds, _engine.Options(timeout, deadline, retries))])
         if errors:
             raise values[0]
         value: T = values[0]
@@ -449,7 +449,10 @@ class Pool:
             items = list(iterable)
             return self._map_showing(mode, func, items, self._chunk(chunksize, len(items)),
                                      options, collects)
-        values, count = self._engine.run(self._begin_map(mode, func, iterable, chunksize, options))
+        self._check_running()
+        items = iterable if type(iterable) is list else list(iterable)
+        values, count = self._engine.run(self._engine.begin_parts(
+            mode, self._engine.dump_function(func), items, _check_chunksize(chunksize), options))
         if count and not collects:
             raise _first_error(values)
         result: list[T] = values

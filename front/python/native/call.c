@@ -30,6 +30,7 @@ typedef struct {
     forkfold_call *call;
     bool is_imap;
     bool is_done;
+    uint64_t first; /* see struct wishes */
     uint64_t count;
     struct ffpy_blocks blocks;
     bool is_kept;     /* a worker refers to its blocks */
@@ -250,13 +251,15 @@ struct wishes {
     unsigned long long timeout_ns;
     unsigned long long deadline_ns;
     unsigned attempts;
+    unsigned long long first; /* number of the first item, for what is said of failed ones */
 };
 
 static bool parse(PyObject *args, struct wishes *wishes)
 {
-    return PyArg_ParseTuple(args, "iiy*pO!KKKI", &wishes->is_imap, &wishes->mode, &wishes->function,
-                            &wishes->is_shared, &PyList_Type, &wishes->items, &wishes->chunk,
-                            &wishes->timeout_ns, &wishes->deadline_ns, &wishes->attempts);
+    return PyArg_ParseTuple(args, "iiy*pO!KKKIK", &wishes->is_imap, &wishes->mode,
+                            &wishes->function, &wishes->is_shared, &PyList_Type, &wishes->items,
+                            &wishes->chunk, &wishes->timeout_ns, &wishes->deadline_ns,
+                            &wishes->attempts, &wishes->first);
 }
 
 static bool make_context(ffpy_pool *pool, const struct wishes *wishes, uint64_t count,
@@ -311,6 +314,7 @@ static PyObject *adopt(ffpy_pool *pool, const struct wishes *wishes, struct item
     self->call = call;
     self->is_imap = wishes->is_imap != 0;
     self->is_done = false;
+    self->first = wishes->first;
     self->count = items->count;
     self->blocks = items->blocks;
     self->is_kept = false;
@@ -383,12 +387,12 @@ static PyObject *call_cancel(PyObject *object, PyObject *unused)
 
 /* ---- Results ------------------------------------------------------------- */
 
-static PyObject *make_failed(const forkfold_item_failure *failure)
+static PyObject *make_failed(const call_object *self, const forkfold_item_failure *failure)
 {
     return PyObject_CallFunction(
         ffpy_helpers.make_failed, "szKIiizz", forkfold_reason_name(failure->reason),
-        failure->detail, (unsigned long long)failure->index, failure->attempts, failure->signal,
-        failure->exit_code, failure->backtrace, failure->text);
+        failure->detail, (unsigned long long)(self->first + failure->index), failure->attempts,
+        failure->signal, failure->exit_code, failure->backtrace, failure->text);
 }
 
 /* Of an item that failed; the newest are the last. */
@@ -396,10 +400,10 @@ static PyObject *find_failed(const call_object *self, uint64_t index)
 {
     for (size_t i = forkfold_call_failure_count(self->call); i > 0; i--)
         if (forkfold_call_failure(self->call, i - 1)->index == index)
-            return make_failed(forkfold_call_failure(self->call, i - 1));
+            return make_failed(self, forkfold_call_failure(self->call, i - 1));
     return PyObject_CallFunction(ffpy_helpers.make_failed, "ssKIiizz", "error",
                                  "its result lies outside of the workers' memory",
-                                 (unsigned long long)index, 1, 0, -1, NULL, NULL);
+                                 (unsigned long long)(self->first + index), 1, 0, -1, NULL, NULL);
 }
 
 /* What there is instead of a result: a new exception. */
@@ -466,7 +470,7 @@ static PyObject *read_result(call_object *self, const forkfold_result *result, b
         *is_error = value == NULL;
         return value;
     }
-    Py_SETREF(value, make_error(&header, value, result->index));
+    Py_SETREF(value, make_error(&header, value, self->first + result->index));
     return value;
 }
 
