@@ -169,11 +169,11 @@ def test_threads_in_workers_run_between_items():
             threading.Thread(target=lambda: os.write(1, b"ran\\n"), daemon=True).start()
         with forkfold.Pool(1) as pool:
             pool.apply(begin)
-            os.write(1, b"begun\n")
+            os.write(1, b"begun\\n")
             for _ in range(1000):
                 pool.apply(square, (1,))
         """)
-    assert code == 0 and sorted(out.split()) == ["begun", "ran"] and err == ""
+    assert (code, sorted(out.split()), err) == (0, ["begun", "ran"], "")
 
 
 # ---- What workers are --------------------------------------------------------

@@ -272,6 +272,40 @@ def test_exceptions_and_results_are_not_kept(pool):
     assert gone() is None and copied() is None
 
 
+def use_everything(pool):
+    items = [(i, {"a": i}) for i in range(300)]
+    pool.map(functions.identity, items, 7)
+    pool.map_async(functions.identity, items).get()
+    list(pool.imap(functions.identity, items, 3))
+    list(pool.imap_unordered(functions.identity, range(300)))
+    for _ in range(20):
+        pool.apply(functions.identity, ([1],))
+        with pytest.raises(ZeroDivisionError):
+            pool.apply(functions.divide, (1, 0))
+    for result in [pool.apply_async(functions.identity, ([i],)) for i in range(300)]:
+        result.get()
+
+
+def memory_of(pid):
+    with open(f"/proc/{pid}/smaps_rollup", encoding="ascii") as rollup:
+        return sum(int(line.split()[1]) << 10 for line in rollup if line.startswith("Pss:"))
+
+
+def test_neither_memory_nor_objects_grow_with_the_number_of_calls(pool):
+    def measure():
+        gc.collect()
+        return [len(gc.get_objects()), memory_of("self"), *(memory_of(w.pid) for w in pool._pool)]
+
+    for _ in range(10):
+        use_everything(pool)
+    before = measure()
+    for _ in range(60):
+        use_everything(pool)
+    after = measure()
+    assert after[0] <= before[0] + 100
+    assert all(now < then + (8 << 20) for now, then in zip(after[1:], before[1:]))
+
+
 # ---- Arguments ---------------------------------------------------------------
 
 @pytest.mark.parametrize("call", [

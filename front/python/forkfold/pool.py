@@ -578,7 +578,7 @@ class Pool:
         if count < 0 or count * kind.itemsize == 0:
             return numpy.zeros(shape, kind)
         self._check_running()
-        memory = self._engine.native.array(count * kind.itemsize)
+        memory: Any = self._engine.native.array(count * kind.itemsize)
         return numpy.frombuffer(memory, kind).reshape(shape)
 
     # ---- The end -------------------------------------------------------------
