@@ -82,6 +82,33 @@ def test_array_changed_between_calls_is_seen_changed(pool):
         assert pool.apply(functions.first, (array,)) == i
 
 
+@pytest.mark.parametrize("host_has_numpy", [True, False])
+def test_math_libraries_have_one_thread_in_workers(host_has_numpy):
+    program = f"""
+import os, forkfold
+if {host_has_numpy}:
+    import numpy
+    square = numpy.ones((300, 300))
+    square @ square
+def threads(_):
+    import numpy
+    square = numpy.ones((300, 300))
+    square @ square
+    return len(os.listdir("/proc/self/task"))
+before = len(os.listdir("/proc/self/task"))
+with forkfold.Pool(1) as pool:
+    assert pool.apply(threads, (0,)) == 1
+if {host_has_numpy}:
+    square @ square
+    assert len(os.listdir("/proc/self/task")) == before
+"""
+    environment = {name: value for name, value in os.environ.items()
+                   if not name.endswith("_NUM_THREADS")}
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True,
+                          check=False, timeout=100, env=environment)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
 # ---- forkfold.array ----------------------------------------------------------
 
 def test_shared_array_is_seen_without_a_copy(pool):
