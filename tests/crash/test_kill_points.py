@@ -13,9 +13,10 @@ import pytest
 
 import harness
 
-# Calls on items and queues are the library's: tests/unit/items_faults_test.c, ring_test.c and
-# queue_faults_test.c go through their points.
-LIBRARY = re.compile(r"\.items\.|\bring\.|\bqueues?\.")
+# Calls on items, queues, dictionaries and arrays in files are the library's: tests/unit/
+# items_faults_test.c, ring_test.c, queue_faults_test.c, dictionary_test.c and shared_file_test.c go
+# through their points.
+LIBRARY = re.compile(r"\.items\.|\.file\.|\bring\.|\bqueues?\.|\bdictionary\.")
 POINTS = sorted({
     point for path in (harness.ROOT / "src").rglob("*.c")
     for point in re.findall(r'FF_KILL_POINT\("([^"]+)"\)', path.read_text(encoding="utf-8"))
