@@ -50,6 +50,7 @@ int main(void)
         forkfold_numbers numbers = {forkfold_shared_data(shared), FORKFOLD_F64, PARTS * EACH};
 
         forkfold_sum_floats(pool, &numbers, &sum);
+        forkfold_shared_close(shared);
     }
     unlink(path);
     printf("%s: %.1f\n", sum > 0 ? "the file adds up" : forkfold_pool_message(pool), sum);
