@@ -84,9 +84,6 @@ MISTAKES = [
             "state_of(word) != FREE && state_of(word) != TAKEN)\n            return false;\n"
             "    }\n    return true;",
             "ring", "one_producer_and_two_consumers"),
-    Mistake("the tail is not moved on for a producer that has not", RING,
-            "    } while (is_tail_behind(ring));", "    } while (false);",
-            "ring", "one_producer_and_one_consumer_keep_the_order"),
     Mistake("the head passes what can be taken", RING,
             "(turn_of(word) == turn && state_of(word) == TAKEN);",
             "(turn_of(word) == turn && state_of(word) >= READY);",
@@ -134,7 +131,7 @@ MISTAKES = [
             "ring", "who_passes_on_dies"),
     Mistake("a batch is acknowledged before it is passed on", RING,
             "    ff_ring_commit(to, target, count);\n    ff_keep_order();\n",
-            "    ff_own_set(&cell->done, done);\n    ff_ring_commit(to, target, count);\n",
+            "    ff_own_set(&cell->done, batch->done);\n    ff_ring_commit(to, target, count);\n",
             "ring", "who_passes_on_dies"),
     # Sleeping for queues.
     Mistake("a worker sleeps on a snapshot of later", QUEUE,
