@@ -659,6 +659,8 @@ _Noreturn void ff_worker_main(const struct ff_worker_options *options)
     memset(&areas->head->crash, 0, offsetof(struct ff_crash, text));
     FF_KILL_POINT("worker.born");
     ff_own_set(&worker.segment->pid, (uint64_t)getpid());
+    /* For a host that waits for workers to be there. */
+    ff_doorbell_ring(layout->driver_bell);
     if (!shed_inheritance(options)) {
         ff_worker_explain(&worker, "no memory for the list of descriptors");
         give_up(&worker, FORKFOLD_E_MEMORY);

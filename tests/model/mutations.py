@@ -2,9 +2,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Shows that the models find mistakes: breaks a copy of the library, one place at a time.
 
-usage: mutations.py LIBRARY COMPILER...
+usage: mutations.py ENGINE COMPILER...
 
-LIBRARY is the model's own library, COMPILER the command to compile with.  Prints the TAP: a test
+ENGINE is the archive of the model, COMPILER the command to compile with.  Prints the TAP: a test
 is a mistake, and fails when the scenario that should find it does not.
 """
 
@@ -293,8 +293,8 @@ def sources_of_models():
 class Builder:
     """Compiles models with changed sources; what is not changed once only."""
 
-    def __init__(self, library, compiler, folder):
-        self.library = library
+    def __init__(self, engine, compiler, folder):
+        self.engine = engine
         self.compiler = compiler
         self.folder = folder
         self.sources = sources_of_models()
@@ -334,7 +334,7 @@ class Builder:
         model = HERE / f"{mistake.model}_model.c"
         objects.append(self.unchanged(model) if is_compiled else
                        self.compile(model, (place,), place / "model.o"))
-        subprocess.run([*self.compiler, *objects, self.library, *LINK_FLAGS, "-o", place / "model"],
+        subprocess.run([*self.compiler, *objects, self.engine, *LINK_FLAGS, "-o", place / "model"],
                        check=True)
         return place / "model"
 

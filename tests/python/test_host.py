@@ -16,14 +16,14 @@ import functions
 # In the subprocesses: a pool whose workers hold the write end of a pipe, so that its end of file says
 # that all of them are gone.
 PRELUDE = """
-import os, signal, sys, threading, time
+import os, signal, sys, threading
 import forkfold
 def square(value):
     return value * value
 def hang(ready=None):
     os.write(1, b"hanging\\n")
     while True:
-        time.sleep(3600)
+        signal.pause()
 """
 
 

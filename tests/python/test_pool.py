@@ -303,7 +303,7 @@ def test_neither_memory_nor_objects_grow_with_the_number_of_calls(pool):
         use_everything(pool)
     after = measure()
     assert after[0] <= before[0] + 100
-    assert all(now < then + (8 << 20) for now, then in zip(after[1:], before[1:]))
+    assert all(later < earlier + (8 << 20) for later, earlier in zip(after[1:], before[1:]))
 
 
 # ---- Arguments ---------------------------------------------------------------

@@ -218,12 +218,8 @@ class Engine:
         self._helper.wake(self)
 
     def await_workers(self) -> None:
-        """Waits until there is a worker in every slot.
-
-        Only who looks at their ids wants to know: nothing tells of a birth, so it looks again.
-        """
-        while not all(self.native.worker(slot) for slot in range(self.workers)):
-            time.sleep(0.001)
+        """Waits until there is a worker in every slot."""
+        self.drive(lambda: all(self.native.worker(slot) for slot in range(self.workers)))
 
     # ---- Ending --------------------------------------------------------------
 
