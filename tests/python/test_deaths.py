@@ -135,6 +135,23 @@ def test_death_between_items_costs_nothing(pool):
         assert pool.map(functions.square, range(50)) == [i * i for i in range(50)]
 
 
+def parent_of(pid):
+    with open(f"/proc/{pid}/stat", encoding="ascii") as stat:
+        return int(stat.read().rpartition(")")[2].split()[1])
+
+
+def test_pool_that_has_lost_its_supervisor_says_so(pool):
+    supervisor = parent_of(pool._pool[0].pid)
+    hanging = pool.starmap_async(functions.die, with_bad("hang"))
+    os.kill(supervisor, signal.SIGKILL)
+    with pytest.raises(forkfold.PoolError):
+        hanging.get()
+    with pytest.raises(forkfold.PoolError):
+        pool.map(functions.square, range(50))
+    with pytest.raises(forkfold.PoolError):
+        pool._pool
+
+
 def test_hanging_item_is_ended_by_its_timeout(pool):
     with pytest.raises(forkfold.WorkerTimeout) as caught:
         pool.starmap(functions.die, with_bad("hang"), timeout=0.05, retries=1)

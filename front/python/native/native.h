@@ -180,6 +180,7 @@ typedef struct ffpy_pool {
     struct ffpy_waiter *followers;
     size_t open_things; /* calls and arrays, which have to go before the pool */
     bool closes;        /* as soon as there are none any more */
+    bool is_lost;       /* its supervisor has died */
     struct ffpy_array *arrays;
     struct ffpy_blocks spare; /* for the next calls: memory costs most when it is first touched */
     struct ffpy_blocks kept;  /* what workers still refer to */

@@ -278,6 +278,7 @@ static int dispatch(ffpy_pool *self)
     if (self->closes || self->pool == NULL)
         return 0;
     code = forkfold_pool_dispatch(self->pool);
+    self->is_lost |= code == FORKFOLD_E_SUPERVISOR;
     /* What ended all calls each of them says itself. */
     return code == FORKFOLD_E_FORKED ? code : 0;
 }
@@ -346,6 +347,9 @@ static PyObject *pool_worker(PyObject *object, PyObject *slot)
         return NULL;
     if (self->closes || self->pool == NULL)
         return PyLong_FromLong(0);
+    if (self->is_lost)
+        return ffpy_raise(self, FORKFOLD_E_SUPERVISOR,
+                          "the pool has lost its workers; open another");
     return PyLong_FromLong(forkfold_pool_worker(self->pool, (unsigned)number));
 }
 
@@ -383,7 +387,8 @@ static PyMethodDef methods[] = {
     {"notify", pool_notify, METH_NOARGS, "Has all threads that wait look again."},
     {"wait", pool_wait, METH_VARARGS,
      "Sleeps until something has happened since the given generation, or the seconds are over."},
-    {"worker", pool_worker, METH_O, "The process id of the worker in a slot, or 0."},
+    {"worker", pool_worker, METH_O,
+     "The process id of the worker in a slot, or 0; PoolError when there will be none."},
     {NULL, NULL, 0, NULL},
 };
 
