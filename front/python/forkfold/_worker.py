@@ -18,9 +18,6 @@ from forkfold import _native, _pickling
 # Ctrl-C and the like reach every process of a terminal: the process with the pool decides.
 _IGNORED = ("SIGINT", "SIGHUP", "SIGQUIT")
 
-# Of those that the host had not loaded; see native/blas.c for one that it had.
-_MATH_LIBRARIES = ("OMP", "OPENBLAS", "MKL", "NUMEXPR")
-
 
 class Initializer:
     """The user's, and a file for what it raises."""
@@ -125,8 +122,6 @@ def _open_output() -> None:
 
 def start(number: int, text: int, initializer: Initializer, initargs: tuple[Any, ...]) -> bool:
     """Makes a worker of a process that was just forked.  Whether that went well."""
-    for library in _MATH_LIBRARIES:
-        os.environ.setdefault(f"{library}_NUM_THREADS", "1")
     _reset_signals()
     _watch_crashes(text)
     _be_a_process(number, initializer.host)

@@ -126,19 +126,6 @@ enum { FFPY_ALIGNMENT = 64 };
 
 #define FFPY_NOT_TIMED UINT64_MAX
 
-/* ---- Math libraries ------------------------------------------------------ */
-
-/* OpenBLAS, if it is loaded, and how many threads it had. */
-struct ffpy_blas {
-    int (*get)(void);
-    void (*set)(int threads); /* NULL if it is to be left alone */
-    int threads;
-};
-
-/* One thread from here on, for workers that are forked; unless the user has said how many. */
-struct ffpy_blas ffpy_blas_hold(void);
-void ffpy_blas_release(const struct ffpy_blas *blas);
-
 /* ---- Workers ------------------------------------------------------------- */
 
 /* What every worker is started with, as it is when the pool is opened. */

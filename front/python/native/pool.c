@@ -62,14 +62,12 @@ bool ffpy_pool_check(const ffpy_pool *pool)
 /* The supervisor never runs Python; each worker becomes an interpreter by itself (worker.c). */
 static int open_pool(ffpy_pool *self, const forkfold_pool_options *options)
 {
-    struct ffpy_blas blas = ffpy_blas_hold();
     char message[512] = "";
     int code;
 
     PyOS_BeforeFork();
     code = forkfold_pool_open(&self->pool, options, message, sizeof(message));
     PyOS_AfterFork_Parent();
-    ffpy_blas_release(&blas);
     if (code < 0) {
         ffpy_raise(NULL, code, message);
         return -1;
