@@ -349,6 +349,16 @@ static forkfold_call_options counting(forkfold_dictionary *const *dictionary, ui
                                    .context_bytes = sizeof(void *)};
 }
 
+/* Of "key 12" 12: behind a key may lie bytes of others. */
+static uint64_t number_of(const forkfold_dictionary_entry *entry)
+{
+    uint64_t number = 0;
+
+    for (size_t i = strlen("key "); i < entry->bytes; i++)
+        number = 10 * number + (uint64_t)(((const char *)entry->key)[i] - '0');
+    return number;
+}
+
 /* Every key has what its items have added, and at most again more; in all. */
 static void assert_counted(forkfold_dictionary *dictionary, uint64_t count, uint64_t again)
 {
@@ -361,7 +371,7 @@ static void assert_counted(forkfold_dictionary *dictionary, uint64_t count, uint
 
     forkfold_dictionary_rewind(dictionary);
     while ((code = forkfold_dictionary_next(dictionary, &entry)) == 1) {
-        uint64_t number = strtoull((const char *)entry.key + 4, NULL, 10);
+        uint64_t number = number_of(&entry);
         uint64_t due = count / KEYS + (number < count % KEYS);
 
         assert_in_range(entry.value, due, due + again);
