@@ -24,6 +24,14 @@ void ff_failure_set(struct ff_item_failure *failure, int reason, int system_erro
     va_end(arguments);
 }
 
+void ff_failure_set_decoding(struct ff_item_failure *failure, uint64_t offset,
+                             enum ff_utf8_kind kind)
+{
+    ff_failure_set(failure, FORKFOLD_REASON_DECODE, 0, (int64_t)offset,
+                   "invalid UTF-8 at byte %llu: %s", (unsigned long long)offset,
+                   ff_utf8_kind_text(kind));
+}
+
 static void set_system_failure(struct ff_item_failure *failure, const char *what)
 {
     int cause = errno;

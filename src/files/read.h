@@ -11,6 +11,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "files/utf8.h"
 #include "pool/job.h"
 
 /* Which bytes a path stood for when it was looked at. */
@@ -65,5 +66,9 @@ int64_t ff_read_next(int fd, void *buffer, size_t count, struct ff_item_failure 
 void ff_failure_set(struct ff_item_failure *failure, int reason, int system_error,
                     int64_t byte_offset, const char *format, ...)
     __attribute__((format(printf, 5, 6)));
+
+/* Fills *failure for what is ill-formed at that byte of the input. */
+void ff_failure_set_decoding(struct ff_item_failure *failure, uint64_t offset,
+                             enum ff_utf8_kind kind);
 
 #endif

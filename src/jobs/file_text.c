@@ -24,8 +24,7 @@ static void give_room_back(struct ff_file_text *text)
     text->room = 0;
 }
 
-/* Room for so many bytes and one more; what is there stays. */
-static int reserve(struct ff_file_text *text, uint64_t bytes)
+int ff_file_text_reserve(struct ff_file_text *text, uint64_t bytes)
 {
     size_t room = text->room * 2 > ROOM_MIN ? text->room * 2 : ROOM_MIN;
     unsigned char *grown;
@@ -45,26 +44,12 @@ static int reserve(struct ff_file_text *text, uint64_t bytes)
     return 0;
 }
 
-/* Files of some file systems, /proc for one, do not know their size. */
-static int read_stream(struct ff_file_text *text, int fd, struct ff_item_failure *failure)
-{
-    int64_t got;
-
-    do {
-        int code = reserve(text, text->bytes + STREAM_BYTES);
-
-        if (code < 0)
-            return code;
-        got = ff_read_next(fd, text->data + text->bytes, STREAM_BYTES, failure);
-        if (got < 0)
-            return FF_ITEM_FAILED;
-        text->bytes += (size_t)got;
-    } while (got > 0);
-    return FF_ITEM_DONE;
-}
-
-/* It is not as it was found.  The size is the file's own word, now. */
-static int read_other(struct ff_file_text *text, int fd, struct ff_item_failure *failure)
+/*
+ * It is not as it was found: it may have changed, or it does not know its size.  What counts is the
+ * file's own word, now.
+ */
+static int fill_other(struct ff_file_text *text, int fd, uint64_t most, bool *is_stream,
+                      struct ff_item_failure *failure)
 {
     struct ff_stamp now;
     int64_t got;
@@ -72,9 +57,15 @@ static int read_other(struct ff_file_text *text, int fd, struct ff_item_failure 
 
     if (!ff_read_look(fd, &now, failure))
         return FF_ITEM_FAILED;
-    if (now.size == 0)
-        return read_stream(text, fd, failure);
-    code = reserve(text, now.size);
+    *is_stream = now.size == 0;
+    if (*is_stream)
+        return FF_ITEM_DONE;
+    if (now.size > most) {
+        ff_failure_set(failure, FORKFOLD_REASON_CHANGED, 0, -1,
+                       "it grew to %llu bytes before it was read", (unsigned long long)now.size);
+        return FF_ITEM_FAILED;
+    }
+    code = ff_file_text_reserve(text, now.size);
     if (code < 0)
         return code;
     got = ff_read_at(fd, text->data, (size_t)now.size + 1, 0, failure);
@@ -90,16 +81,43 @@ static int read_other(struct ff_file_text *text, int fd, struct ff_item_failure 
     return FF_ITEM_FAILED;
 }
 
-static int read_open(struct ff_file_text *text, int fd, uint64_t expected,
-                     struct ff_item_failure *failure)
+/*
+ * One system call for a file that is as it was found: what has that many bytes needs no second
+ * look.  A file that turned into something else has another size, or none.
+ */
+int ff_file_text_fill(struct ff_file_text *text, int fd, uint64_t expected, uint64_t most,
+                      bool *is_stream, struct ff_item_failure *failure)
 {
-    int code = reserve(text, expected);
+    int code;
 
+    *is_stream = false;
+    text->bytes = 0;
+    if (text->room > ROOM_KEPT && expected < text->room / 4)
+        give_room_back(text);
+    code = ff_file_text_reserve(text, expected);
     if (code < 0)
         return code;
     if (expected == 0 || !ff_read_expected(fd, text->data, (size_t)expected))
-        return read_other(text, fd, failure);
+        return fill_other(text, fd, most, is_stream, failure);
     text->bytes = (size_t)expected;
+    return FF_ITEM_DONE;
+}
+
+/* Files of some file systems, /proc for one, do not know their size. */
+static int fill_from_stream(struct ff_file_text *text, int fd, struct ff_item_failure *failure)
+{
+    int64_t got;
+
+    do {
+        int code = ff_file_text_reserve(text, text->bytes + STREAM_BYTES);
+
+        if (code < 0)
+            return code;
+        got = ff_read_next(fd, text->data + text->bytes, STREAM_BYTES, failure);
+        if (got < 0)
+            return FF_ITEM_FAILED;
+        text->bytes += (size_t)got;
+    } while (got > 0);
     return FF_ITEM_DONE;
 }
 
@@ -107,14 +125,14 @@ int ff_file_text_read(struct ff_file_text *text, const char *folder, const char 
                       uint64_t expected, struct ff_item_failure *failure)
 {
     int fd = ff_read_open(&text->folder, folder, name, failure);
+    bool is_stream;
     int status;
 
     if (fd < 0)
         return FF_ITEM_FAILED;
-    text->bytes = 0;
-    if (text->room > ROOM_KEPT && expected < text->room / 4)
-        give_room_back(text);
-    status = read_open(text, fd, expected, failure);
+    status = ff_file_text_fill(text, fd, expected, UINT64_MAX, &is_stream, failure);
+    if (status == FF_ITEM_DONE && is_stream)
+        status = fill_from_stream(text, fd, failure);
     close(fd);
     if (status == FF_ITEM_DONE)
         text->data[text->bytes] = '\0';
@@ -128,9 +146,7 @@ bool ff_file_text_is_utf8(const struct ff_file_text *text, struct ff_item_failur
     if (ff_scan_variant_named(NULL)->is_utf8(text->data, text->bytes) ||
         ff_utf8_validate(text->data, text->bytes, &bad))
         return true;
-    ff_failure_set(failure, FORKFOLD_REASON_DECODE, 0, (int64_t)bad.offset,
-                   "invalid UTF-8 at byte %llu: %s", (unsigned long long)bad.offset,
-                   ff_utf8_kind_text(bad.kind));
+    ff_failure_set_decoding(failure, bad.offset, bad.kind);
     return false;
 }
 
