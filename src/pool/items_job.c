@@ -43,6 +43,35 @@ struct running_item {
     struct items_state *state;
 };
 
+/* Whether the words of a piece are such as a worker writes. */
+static bool is_sound(const struct ff_item_piece *piece, const struct ff_area *output,
+                     const struct ff_area *owners)
+{
+    uint64_t place = (uintptr_t)piece->base - (uintptr_t)output->base;
+    uint64_t owner = ff_peer_get(&piece->owner) - (uintptr_t)owners->base;
+
+    return place <= output->bytes && piece->bytes <= output->bytes - place &&
+           ff_peer_get(&piece->used) <= piece->bytes && owner < owners->bytes &&
+           owner % sizeof(struct ff_item_owner) == 0;
+}
+
+/*
+ * The worker before this one may have written anything over its list of pieces before it died: no
+ * item that follows is to suffer from it.  Of such a list nothing is used again; its memory comes
+ * back when the engine's call ends.
+ */
+static void check_pieces(const struct ff_worker *worker)
+{
+    const struct ff_segment_areas *areas = ff_worker_areas(worker);
+    uint64_t count = ff_peer_get(&areas->head->piece_count);
+    bool sound = count <= areas->piece_capacity;
+
+    for (uint64_t i = 0; i < count && sound; i++)
+        sound = is_sound(&areas->pieces[i], &areas->output, &ff_worker_layout(worker)->owners);
+    if (!sound)
+        ff_own_set(&areas->head->piece_count, 0);
+}
+
 static int items_attach(struct ff_worker *worker, const void *context, void **result)
 {
     struct items_state *state = calloc(1, sizeof(*state));
@@ -51,6 +80,7 @@ static int items_attach(struct ff_worker *worker, const void *context, void **re
     if (state == NULL)
         return FORKFOLD_E_MEMORY;
     state->worker = worker;
+    check_pieces(worker);
     *result = state;
     return 0;
 }

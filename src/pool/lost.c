@@ -64,10 +64,8 @@ static bool set_has(const struct number_set *set, uint64_t number)
 
 static void add_claims(struct number_set sets[FF_BOARD_COUNT], const struct ff_segment_areas *areas)
 {
-    uint64_t count = ff_observe(&areas->head->claim_count);
+    uint64_t count = ff_claims_logged(areas);
 
-    if (count > areas->claim_capacity)
-        count = areas->claim_capacity;
     for (uint64_t i = 0; i < count; i++)
         if (ff_claim_board(areas->claims[i]) < FF_BOARD_COUNT)
             set_add(&sets[ff_claim_board(areas->claims[i])], ff_claim_number(areas->claims[i]));

@@ -257,7 +257,7 @@ void ff_release_assignment(struct supervisor *s, unsigned slot)
 
     if (!s->active || ff_peer_get(&areas->head->call) != s->sequence)
         return;
-    for (uint64_t i = covered; i < ff_peer_get(&areas->head->claim_count); i++)
+    for (uint64_t i = covered; i < ff_claims_logged(areas); i++)
         if (ff_layout_task(s->layout, areas->claims[i], near, &task))
             post(s, task);
     ff_own_set(&areas->head->claim_count, covered);

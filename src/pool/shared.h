@@ -240,6 +240,14 @@ static inline uint64_t ff_claim_number(uint64_t claim)
     return claim & ((UINT64_C(1) << 62) - 1);
 }
 
+/* How many claims a segment logs; its worker lives, or has lived, and may write anything there. */
+static inline uint64_t ff_claims_logged(const struct ff_segment_areas *areas)
+{
+    uint64_t count = ff_observe(&areas->head->claim_count);
+
+    return count < areas->claim_capacity ? count : areas->claim_capacity;
+}
+
 /* The word that publishes a seal: how many claims it covers, and which buffer holds it. */
 static inline uint64_t ff_sealed_encode(uint64_t covered, unsigned buffer)
 {

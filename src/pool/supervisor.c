@@ -324,11 +324,10 @@ static void end_unwanted(struct supervisor *s)
     const struct ff_job *job = ff_call_of(s)->job;
 
     for (unsigned i = 0; i < s->layout->workers; i++) {
-        const struct ff_segment *segment = ff_segment_of(s, i);
+        uint64_t logged = ff_claims_logged(&s->layout->segments[i]);
         struct ff_task item;
 
-        if (is_at_work(s, i) && !s->slots[i].killed &&
-            ff_find_current(s, i, 0, ff_observe(&segment->claim_count), &item) &&
+        if (is_at_work(s, i) && !s->slots[i].killed && ff_find_current(s, i, 0, logged, &item) &&
             job->is_cancelled(item.owner)) {
             s->slots[i].unwanted = true;
             kill_worker(s, i);
