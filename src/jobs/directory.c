@@ -87,14 +87,6 @@ static int check(forkfold_pool *pool, const char *directory, const forkfold_job 
 
 /* ---- The whole ----------------------------------------------------------- */
 
-/* Longer than this is for ever: sums of times must not overflow. */
-#define NS_MAX (UINT64_MAX / 4)
-
-static uint64_t limit_ns(uint64_t wish)
-{
-    return wish <= NS_MAX ? wish : 0;
-}
-
 /* The job with its defaults filled in; directory is where a path lies. */
 static forkfold_job filled(const forkfold_job *job, const char *const *directory)
 {
@@ -106,9 +98,9 @@ static forkfold_job filled(const forkfold_job *job, const char *const *directory
     }
     if (full.glob == NULL)
         full.glob = "*.txt";
-    full.timeout_ns = limit_ns(full.timeout_ns);
-    full.deadline_ns = limit_ns(full.deadline_ns);
-    full.progress_ns = limit_ns(full.progress_ns);
+    full.timeout_ns = ff_clock_limit_ns(full.timeout_ns);
+    full.deadline_ns = ff_clock_limit_ns(full.deadline_ns);
+    full.progress_ns = ff_clock_limit_ns(full.progress_ns);
     return full;
 }
 

@@ -21,9 +21,6 @@
 /* A piece, or a file that is not cut, is held in memory as a whole. */
 #define SPLIT_BYTES_MAX (UINT64_C(1) << 30)
 
-/* Longer than this is for ever: sums of times must not overflow. */
-#define NS_MAX (UINT64_MAX / 4)
-
 enum {
     ATTEMPTS_DEFAULT = 3,
     MAX_DEATHS_DEFAULT = 10,
@@ -63,12 +60,6 @@ static int check_options(forkfold_pool *pool, const forkfold_words_options *opti
     return 0;
 }
 
-/* A limit beyond any life span is none. */
-static uint64_t limit_ns(uint64_t wish)
-{
-    return wish <= NS_MAX ? wish : 0;
-}
-
 unsigned ff_words_attempts(const forkfold_words_options *options)
 {
     return options->retries_plus_one > 0 ? options->retries_plus_one : ATTEMPTS_DEFAULT;
@@ -81,7 +72,7 @@ unsigned ff_words_max_deaths(const forkfold_words_options *options)
 
 uint64_t ff_words_timeout_ns(const forkfold_words_options *options)
 {
-    return limit_ns(options->timeout_ns);
+    return ff_clock_limit_ns(options->timeout_ns);
 }
 
 /* ---- Progress ------------------------------------------------------------ */
@@ -245,7 +236,7 @@ static void begin_count(struct ff_counting *counting)
                                    .max_deaths = ff_words_max_deaths(options),
                                    .seal_on_failure = options->stop_on_failure != 0,
                                    .measure = options->measure != 0,
-                                   .tick_ns = limit_ns(options->progress_ns),
+                                   .tick_ns = ff_clock_limit_ns(options->progress_ns),
                                    .on_tick = on_tick,
                                    .tick_context = counting};
 
@@ -349,7 +340,7 @@ static int open_counting(struct ff_counting *counting)
         options->split_bytes > 0 ? options->split_bytes : SPLIT_BYTES_DEFAULT;
     counting->input.context->cuts_finely = options->split_bytes == 0;
     counting->started_ns = ff_clock_ns();
-    if (limit_ns(options->deadline_ns) != 0)
+    if (ff_clock_limit_ns(options->deadline_ns) != 0)
         counting->deadline_at_ns = ff_call_clock_ns(pool) + options->deadline_ns;
     counting->discovering = true;
     return give_function(counting);

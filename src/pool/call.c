@@ -43,15 +43,22 @@ int ff_call_check_process(forkfold_pool *pool)
                         (int)pool->owner, (int)getpid());
 }
 
-int ff_call_check(forkfold_pool *pool)
+int ff_call_check_alive(forkfold_pool *pool)
 {
     int code = ff_call_check_process(pool);
 
+    if (code == 0 && pool->lost)
+        code = ff_error_set(&pool->error, FORKFOLD_E_SUPERVISOR,
+                            "the pool's supervisor has died; close the pool and open another");
+    return code;
+}
+
+int ff_call_check(forkfold_pool *pool)
+{
+    int code = ff_call_check_alive(pool);
+
     if (code < 0)
         return code;
-    if (pool->lost)
-        return ff_error_set(&pool->error, FORKFOLD_E_SUPERVISOR,
-                            "the pool's supervisor has died; close the pool and open another");
     if (pool->has_result)
         return ff_error_set(&pool->error, FORKFOLD_E_BUSY,
                             "the pool still has an open result; close that first");
@@ -78,6 +85,14 @@ static void arm_alarm(const forkfold_pool *pool)
     if (pool->tick_ns != 0 && (next == 0 || pool->next_tick_ns < next))
         next = pool->next_tick_ns;
     ff_alarm_set(pool->alarm, next == 0 ? 0 : next + paused);
+}
+
+/* The call has ended: it has no deadline and no progress any more, and what they need may be gone. */
+static void forget_times(forkfold_pool *pool)
+{
+    pool->deadline_ns = 0;
+    pool->tick_ns = 0;
+    ff_alarm_set(pool->alarm, 0);
 }
 
 /* ---- Tasks --------------------------------------------------------------- */
@@ -251,7 +266,7 @@ static int outcome(forkfold_pool *pool)
 {
     const struct ff_supervisor_shared *supervisor = pool->layout.supervisor;
 
-    ff_alarm_set(pool->alarm, 0);
+    forget_times(pool);
     if (supervisor->outcome == 0)
         return 1;
     return ff_error_set(&pool->error, supervisor->outcome, "%.*s",
@@ -302,7 +317,7 @@ void ff_call_abort(forkfold_pool *pool)
 {
     uint64_t until_ns = ff_clock_ns() + ABORT_PATIENCE_MS * FF_NS_PER_MS;
 
-    ff_alarm_set(pool->alarm, 0);
+    forget_times(pool);
     if (pool->lost)
         return;
     ff_publish(&pool->layout.control->cancelled, pool->sequence);

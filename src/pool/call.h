@@ -100,7 +100,10 @@ uint64_t ff_call_clock_ns(const forkfold_pool *pool);
 /* Whether this is the process that opened the pool: 0 or FORKFOLD_E_FORKED. */
 int ff_call_check_process(forkfold_pool *pool);
 
-/* Whether the pool can be used here and now: 0, FORKFOLD_E_FORKED, FORKFOLD_E_SUPERVISOR, FORKFOLD_E_BUSY. */
+/* The same, and whether its processes live: 0, FORKFOLD_E_FORKED or FORKFOLD_E_SUPERVISOR. */
+int ff_call_check_alive(forkfold_pool *pool);
+
+/* Whether a call can begin here and now: 0, FORKFOLD_E_FORKED, FORKFOLD_E_SUPERVISOR, FORKFOLD_E_BUSY. */
 int ff_call_check(forkfold_pool *pool);
 
 /*

@@ -113,10 +113,13 @@ void ff_items_close(forkfold_pool *pool)
     *items = (struct ff_items){0};
 }
 
+static bool is_drained(struct forkfold_call *call);
+
+/* Not one that the host has closed, and a callback of it still holds. */
 static bool has_open_calls(const forkfold_pool *pool)
 {
-    for (const struct forkfold_call *call = pool->items.calls; call != NULL; call = call->next)
-        if (call->owner != NULL)
+    for (struct forkfold_call *call = pool->items.calls; call != NULL; call = call->next)
+        if (call->owner != NULL && !(call->is_closed && is_drained(call)))
             return true;
     return false;
 }
@@ -151,8 +154,6 @@ static int end_engine_call(forkfold_pool *pool)
         ff_call_abort(pool);
     return code < 0 ? code : 0;
 }
-
-static bool is_drained(struct forkfold_call *call);
 
 /* Whether nobody is at anything that the host has closed; a callback of it may still hold it. */
 static bool are_closed_drained(void *pool)
@@ -209,6 +210,7 @@ int ff_items_begin(forkfold_pool *pool)
     items->quarantined_read = 0;
     items->next_item = 0;
     items->next_look = POSTINGS_BETWEEN_LOOKS;
+    items->doubted_at = UINT64_MAX;
     items->is_open = true;
     ff_call_begin(
         pool, &(struct ff_call_options){.job = &ff_items_job,
@@ -492,13 +494,26 @@ static void arm(const forkfold_pool *pool, uint64_t until_ns)
     ff_alarm_set(pool->alarm, at == UINT64_MAX ? 0 : at);
 }
 
-/* Nobody works, nothing is to be claimed, and yet items are not done: the supervisor has to look. */
+/* Grows with whatever is posted, again or for the first time, and with whatever is claimed. */
+static uint64_t progress_of(const forkfold_pool *pool)
+{
+    uint64_t sum = 0;
+
+    for (unsigned i = 0; i < FF_BOARD_COUNT; i++)
+        sum += ff_board_posted(&pool->layout.boards[i]) +
+               ff_peer_get(&pool->layout.boards[i].cursor->next);
+    return sum;
+}
+
+/*
+ * Nobody works, nothing is to be claimed, and yet items are not done: the supervisor has to look,
+ * once for each time that it comes to this.
+ */
 static void doubt(forkfold_pool *pool)
 {
     struct ff_control_shared *control = pool->layout.control;
+    uint64_t progress;
 
-    if (pool->items.doubted)
-        return;
     for (unsigned i = 0; i < pool->layout.workers; i++)
         if (ff_recheck(&pool->layout.segments[i].head->joined) == pool->sequence &&
             ff_recheck(&pool->layout.segments[i].head->sleeping) == 0)
@@ -506,7 +521,10 @@ static void doubt(forkfold_pool *pool)
     for (unsigned i = 0; i < FF_BOARD_COUNT; i++)
         if (i != FF_ASSIGNED && ff_board_has_work(&pool->layout.boards[i]))
             return;
-    pool->items.doubted = true;
+    progress = progress_of(pool);
+    if (pool->items.doubted_at == progress)
+        return;
+    pool->items.doubted_at = progress;
     ff_publish(&control->doubts, ff_peer_get(&control->doubts) + 1);
     ff_doorbell_ring(pool->layout.supervisor_bell);
 }
@@ -557,8 +575,9 @@ void ff_items_sleep(forkfold_pool *pool, bool (*ready)(void *what), void *what, 
     if (code != 0)
         end_all(pool, code);
     ff_items_look(pool);
-    if (ready(what))
-        pool->items.doubted = false;
+    /* A sleep that was cut short by the clock has taken the alarm with it. */
+    if (pool->items.has_event_loop)
+        ff_items_arm(pool);
     /* What the sleep has heard of other calls is for the host's own loop. */
     if (pool->items.has_event_loop && has_callbacks_due(pool))
         ff_doorbell_ring(pool->layout.driver_bell);
@@ -589,7 +608,7 @@ int forkfold_pool_fd(const forkfold_pool *pool)
 
 int forkfold_pool_dispatch(forkfold_pool *pool)
 {
-    int code = ff_call_check(pool);
+    int code = ff_call_check_alive(pool);
 
     if (code < 0)
         return code;

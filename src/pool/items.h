@@ -170,7 +170,8 @@ struct ff_items {
     bool in_callback;
     bool has_event_loop; /* the host waits by itself, on forkfold_pool_fd() */
     uint64_t look_at_ns; /* of a burst: when its loop is to come round by itself; or UINT64_MAX */
-    bool doubted; /* the supervisor was asked to look for lost items since the last progress */
+    uint64_t
+        doubted_at; /* when the supervisor was asked last to look for lost items, the progress */
     struct ff_symbols *symbols; /* of backtraces, or NULL */
     uint64_t taken_since;       /* results that were read since the driver slept last */
     uint64_t next_item;         /* of the engine's call */

@@ -5,6 +5,7 @@
 
 #include <forkfold/error.h>
 
+#include "platform/clock.h"
 #include "pool/call.h"
 #include "pool/items.h"
 #include "pool/shared_array.h"
@@ -360,6 +361,8 @@ int ff_items_begin_call(forkfold_pool *pool, const forkfold_call_options *option
     call->pool = pool;
     call->kind = kind;
     call->options = *options;
+    call->options.timeout_ns = ff_clock_limit_ns(options->timeout_ns);
+    call->options.deadline_ns = ff_clock_limit_ns(options->deadline_ns);
     call->next = pool->items.calls;
     pool->items.calls = call;
     code = start(call);
