@@ -221,18 +221,32 @@ static void collect(forkfold_pipeline *pipeline, struct stage *stage)
     }
 }
 
+/* The batches are in this phase of the stage, and their items in this state. */
+static void mark(const forkfold_pipeline *pipeline, const struct stage *stage, uint64_t first,
+                 uint64_t count, enum phase phase, enum ff_item_state state)
+{
+    for (uint64_t i = first; i < first + count; i++) {
+        *phase_of(pipeline, stage, i) = (unsigned char)phase;
+        atomic_store_explicit(&stage->call->owner->states[slot_of(pipeline, i)],
+                              (unsigned char)state, memory_order_release);
+    }
+}
+
 static int post(const forkfold_pipeline *pipeline, struct stage *stage, uint64_t first,
                 uint64_t count)
 {
-    struct forkfold_call *call = stage->call;
+    int code;
 
-    for (uint64_t i = first; i < first + count; i++) {
-        *phase_of(pipeline, stage, i) = RUNNING;
-        atomic_store_explicit(&call->owner->states[slot_of(pipeline, i)], FF_ITEM_PENDING,
-                              memory_order_release);
-    }
-    stage->running += count;
-    return count > 0 ? ff_items_post(call, first, count) : 0;
+    if (count == 0)
+        return 0;
+    mark(pipeline, stage, first, count, RUNNING, FF_ITEM_PENDING);
+    code = ff_items_post(stage->call, first, count);
+    if (code == 0)
+        stage->running += count;
+    else
+        /* What is pending and not posted would be waited for, for ever. */
+        mark(pipeline, stage, first, count, WAITING, FF_ITEM_TAKEN);
+    return code;
 }
 
 /* Whether the batch can be posted now; one that has failed before fails here, too. */

@@ -343,6 +343,52 @@ static void batch_stays_as_it_is_while_a_stage_may_read_it(void **state)
     free(sizes);
 }
 
+/* ---- Boards that are full ------------------------------------------------ */
+
+/* The first batch waits at the gate, in the first stage. */
+static int hold_first_batch(const forkfold_item *item)
+{
+    return item->index == 0 ? wait_at_gate(item) : 0;
+}
+
+static int pass_batch(const forkfold_item *item)
+{
+    (void)item;
+    return 0;
+}
+
+/* What could not be posted lies before what has been, and is nothing to wait for. */
+static void full_board_ends_the_pipeline_and_not_its_closing(void **state)
+{
+    uint64_t numbers[2] = {1, 2};
+    forkfold_pool *pool = open_pool(2);
+    struct ff_board *board = &pool->layout.boards[FF_MAIN];
+    forkfold_pipeline_options options = {
+        .stages = {{.function = hold_first_batch}, {.function = pass_batch}},
+        .stage_count = 2,
+        .items = numbers,
+        .count = 2,
+        .item_bytes = sizeof(*numbers),
+        .batch_items = 1,
+        .unordered = 1};
+    forkfold_pipeline *pipeline = open_pipeline(pool, &options);
+    forkfold_result result;
+
+    (void)state;
+    assert_int_equal(forkfold_pipeline_next(pipeline, &result), 1);
+    assert_int_equal(result.index, 1);
+    size_t capacity = board->capacity;
+
+    board->capacity = ff_peer_get(&board->shared->postings);
+    open_gate();
+    assert_int_equal(forkfold_pipeline_next(pipeline, &result), FORKFOLD_E_LIMIT);
+    forkfold_pipeline_close(pipeline);
+    board->capacity = capacity;
+    assert_nothing_is_held(pool);
+    assert_pool_is_well(pool);
+    forkfold_pool_close(pool);
+}
+
 /* ---- In callbacks -------------------------------------------------------- */
 
 static void close_both(forkfold_call *call, void *pipeline)
@@ -476,6 +522,7 @@ int main(void)
         WITH_PAGES(closing_at_any_point_leaves_nothing_behind),
         WITH_PAGES(closing_ends_workers_that_are_in_a_stage),
         WITH_PAGES(batch_stays_as_it_is_while_a_stage_may_read_it),
+        WITH_PAGES(full_board_ends_the_pipeline_and_not_its_closing),
         WITH_PAGES(pipeline_is_closed_in_the_callback_of_a_call),
         WITH_PAGES(two_pipelines_and_a_map_share_a_pool),
         WITH_PAGES(child_can_only_close_its_copy),
