@@ -105,7 +105,11 @@ FORKFOLD_API size_t forkfold_pipeline_failure_count(const forkfold_pipeline *pip
 FORKFOLD_API const forkfold_item_failure *
 forkfold_pipeline_failure(const forkfold_pipeline *pipeline, unsigned stage, size_t number);
 
-/* Ends the workers that are in a stage, waits for that, and frees all.  NULL is allowed. */
+/*
+ * Ends the workers that are in a stage, waits for that, and frees all.  NULL is allowed.  A watch
+ * may close the pipeline whose next batch is awaited: forkfold_pipeline_next() then returns
+ * FORKFOLD_E_CANCELLED.
+ */
 FORKFOLD_API void forkfold_pipeline_close(forkfold_pipeline *pipeline);
 
 #ifdef __cplusplus

@@ -54,7 +54,12 @@ typedef struct forkfold_queue_options {
  */
 FORKFOLD_API int forkfold_queue_open(forkfold_pool *pool, const forkfold_queue_options *options,
                                      forkfold_queue **queue);
-FORKFOLD_API void forkfold_queue_close(forkfold_queue *queue); /* NULL is allowed */
+
+/*
+ * Frees it and what is in it.  NULL is allowed.  A watch may close the queue that the calling process
+ * waits for: put, get and pass_on then return FORKFOLD_E_INVALID.
+ */
+FORKFOLD_API void forkfold_queue_close(forkfold_queue *queue);
 
 /*
  * Puts a batch of count items, side by side at items; waits for room, at most timeout_ns (0 = not at

@@ -52,6 +52,8 @@ struct forkfold_pipeline {
     uint64_t current;
     bool is_over;
     struct ff_error error; /* what it has ended with; code 0: nothing, or all is done */
+    unsigned holds;        /* how many further up the stack still look at it */
+    bool is_closed;        /* nothing is left of it but this, which goes when nobody holds it */
 };
 
 /* ---- Slots --------------------------------------------------------------- */
@@ -353,12 +355,14 @@ static bool is_done(forkfold_pipeline *pipeline)
     return pipeline->input_ended && first_of(last_stage(pipeline)) == pipeline->taken;
 }
 
-/* Moves batches on; whether there is something to tell the host. */
+/* Moves batches on; whether there is something to tell the host, or nobody to tell it to. */
 static bool has_news(void *what)
 {
     forkfold_pipeline *pipeline = what;
     uint64_t batch;
 
+    if (pipeline->is_closed)
+        return true;
     if (pipeline->error.code == 0 && move(pipeline) < 0)
         pipeline->error = pipeline->pool->error;
     return pipeline->error.code < 0 || find_out(pipeline, &batch) || is_done(pipeline);
@@ -410,6 +414,9 @@ static int read_next(forkfold_pipeline *pipeline, forkfold_result *result)
     ff_items_look(pipeline->pool);
     while (!has_news(pipeline))
         ff_items_sleep(pipeline->pool, has_news, pipeline, UINT64_MAX);
+    if (pipeline->is_closed)
+        return ff_error_set(&pipeline->pool->error, FORKFOLD_E_CANCELLED,
+                            "the pipeline was closed while its next batch was awaited");
     if (pipeline->error.code < 0 || !find_out(pipeline, &pipeline->current)) {
         finish(pipeline);
         return tell_end(pipeline);
@@ -417,6 +424,12 @@ static int read_next(forkfold_pipeline *pipeline, forkfold_result *result)
     fill_result(pipeline, pipeline->current, result);
     pipeline->has_current = true;
     return 1;
+}
+
+static void let_go(forkfold_pipeline *pipeline)
+{
+    if (--pipeline->holds == 0 && pipeline->is_closed)
+        free(pipeline);
 }
 
 int forkfold_pipeline_next(forkfold_pipeline *pipeline, forkfold_result *result)
@@ -430,7 +443,11 @@ int forkfold_pipeline_next(forkfold_pipeline *pipeline, forkfold_result *result)
                             "a result needs a place to go");
     if (pipeline->is_over)
         return tell_end(pipeline);
-    return read_next(pipeline, result);
+    /* What the host watches may close the pipeline while this sleeps. */
+    pipeline->holds++;
+    code = read_next(pipeline, result);
+    let_go(pipeline);
+    return code;
 }
 
 bool ff_pipeline_wait(forkfold_pipeline *pipeline, uint64_t until_ns)
@@ -666,5 +683,7 @@ void forkfold_pipeline_close(forkfold_pipeline *pipeline)
         free(pipeline->stages[i].phases);
     }
     free(pipeline->copies);
-    free(pipeline);
+    pipeline->is_closed = true;
+    if (pipeline->holds == 0)
+        free(pipeline);
 }

@@ -10,7 +10,8 @@
 
 /*
  * Waits until forkfold_pipeline_next() would not, or it is until_ns: whether the first has come true.
- * What was read last is gone.
+ * What was read last is gone.  For pipelines of which the host does not know: nobody may close it
+ * meanwhile.
  */
 bool ff_pipeline_wait(forkfold_pipeline *pipeline, uint64_t until_ns);
 

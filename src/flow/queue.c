@@ -126,8 +126,11 @@ static int open_at(forkfold_pool *pool, const forkfold_queue_options *options, u
     struct ff_ring *ring = &queues->rings[number];
     unsigned shift = log2_of(options->depth > 0 ? options->depth : default_depth(pool, options));
 
-    *queue = (forkfold_queue){
-        .pool = pool, .layout = &pool->layout, .ring = ring, .item_bytes = options->item_bytes};
+    *queue = (forkfold_queue){.pool = pool,
+                              .layout = &pool->layout,
+                              .ring = ring,
+                              .serial = queue->serial + 1,
+                              .item_bytes = options->item_bytes};
     if (!take_memory(pool, options, shift, queue))
         return ff_error_set(&pool->error, FORKFOLD_E_LIMIT,
                             "the region has no room for the batches of a queue; make it less deep "
@@ -206,6 +209,11 @@ static int refuse(const struct caller *caller, const forkfold_queue *queue, int 
     return caller->worker != NULL ? code : ff_error_set(&queue->pool->error, code, "%s", why);
 }
 
+static int refuse_closed(const struct caller *caller, const forkfold_queue *queue)
+{
+    return refuse(caller, queue, FORKFOLD_E_INVALID, "the queue has been closed");
+}
+
 static int find_caller(const forkfold_queue *queue, struct caller *caller)
 {
     struct ff_worker *worker = ff_worker_here();
@@ -222,13 +230,18 @@ static int find_caller(const forkfold_queue *queue, struct caller *caller)
         *caller = (struct caller){.holder = queue->pool->layout.workers,
                                   .holds = &queue->pool->queue_holds};
     }
-    return queue->is_open ? 0
-                          : refuse(caller, queue, FORKFOLD_E_INVALID, "the queue has been closed");
+    return queue->is_open ? 0 : refuse_closed(caller, queue);
 }
 
 static struct ff_queue_hold *hold_of(const struct caller *caller, const forkfold_queue *queue)
 {
     return &caller->holds->queues[queue->ring->number];
+}
+
+/* What the host watches may close a queue while the host waits, and open another in its place. */
+static bool is_still(const forkfold_queue *queue, uint64_t serial)
+{
+    return queue->is_open && queue->serial == serial;
 }
 
 /* ---- Waiting ------------------------------------------------------------- */
@@ -242,6 +255,8 @@ static void wake_all(const forkfold_queue *queue)
 }
 
 struct attempt {
+    const forkfold_queue *queue;
+    uint64_t serial; /* of the queue */
     const struct ff_ring *ring;
     unsigned holder;
     bool takes;
@@ -254,6 +269,8 @@ static bool succeeds(void *what)
 {
     struct attempt *attempt = what;
 
+    if (!is_still(attempt->queue, attempt->serial))
+        return true;
     if (attempt->answer == FF_RING_NONE)
         attempt->answer =
             attempt->takes
@@ -323,8 +340,12 @@ static void ask_for_bell(struct attempt *attempt)
 static int wait_for_cell(const struct caller *caller, const forkfold_queue *queue, bool takes,
                          uint64_t timeout_ns, struct ff_ring_batch *batch)
 {
-    struct attempt attempt = {
-        .ring = queue->ring, .holder = caller->holder, .takes = takes, .answer = FF_RING_NONE};
+    struct attempt attempt = {.queue = queue,
+                              .serial = queue->serial,
+                              .ring = queue->ring,
+                              .holder = caller->holder,
+                              .takes = takes,
+                              .answer = FF_RING_NONE};
     uint64_t now;
     int code = 0;
 
@@ -338,6 +359,8 @@ static int wait_for_cell(const struct caller *caller, const forkfold_queue *queu
         else
             code = wait_in_driver(queue->pool, &attempt, until_ns);
     }
+    if (!is_still(queue, attempt.serial))
+        return refuse_closed(caller, queue);
     if (attempt.answer == FF_RING_NONE && caller->worker == NULL &&
         queue->pool->items.has_event_loop)
         ask_for_bell(&attempt);
@@ -531,6 +554,7 @@ int forkfold_queue_pass_on(forkfold_queue *from, forkfold_queue *to, const void 
     struct caller caller;
     struct ff_queue_hold *hold;
     struct ff_ring_batch passed;
+    uint64_t serial = from->serial;
     uint64_t target = 0;
     int code = find_hold(from, 1, &caller, &hold);
 
@@ -541,6 +565,11 @@ int forkfold_queue_pass_on(forkfold_queue *from, forkfold_queue *to, const void 
         code = write_batch(&caller, to, items, count, timeout_ns, &target);
     if (code < 0)
         return code;
+    if (!is_still(from, serial)) {
+        ff_ring_abandon(to->ring, target);
+        wake_all(to);
+        return refuse_closed(&caller, from);
+    }
     passed = hold->batch;
     passed.done += hold->given;
     ff_ring_pass_on(from->ring, &passed, to->ring, target, count);

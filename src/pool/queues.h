@@ -25,6 +25,7 @@ struct forkfold_queue {
     const struct ff_layout *layout; /* the same address in all processes of the pool */
     struct ff_ring *ring;
     bool is_open;
+    uint64_t serial; /* of the queues that have been open here */
     size_t item_bytes;
     char *batches; /* of each cell one, batch_bytes apart */
     size_t batch_bytes;

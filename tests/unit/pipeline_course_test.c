@@ -417,6 +417,46 @@ static void pipeline_is_closed_in_the_callback_of_a_call(void **state)
     free(numbers);
 }
 
+/* ---- In watches ---------------------------------------------------------- */
+
+static int close_watched(int fd, void *context)
+{
+    char byte;
+
+    assert_int_equal(read(fd, &byte, 1), 1);
+    forkfold_pipeline_close(*(forkfold_pipeline **)context);
+    return 0;
+}
+
+static void watch_may_close_the_pipeline_whose_batch_is_awaited(void **state)
+{
+    uint64_t numbers[8] = {0};
+    forkfold_pool *pool = open_pool(2);
+    forkfold_pipeline_options options = {
+        .stages = {{.function = wait_at_gate}, {.function = pass_batch}},
+        .stage_count = 2,
+        .items = numbers,
+        .count = 8,
+        .item_bytes = sizeof(*numbers),
+        .batch_items = 1};
+    forkfold_pipeline *pipeline;
+    forkfold_result result;
+    int ends[2];
+
+    (void)state;
+    assert_int_equal(pipe(ends), 0);
+    assert_int_equal(forkfold_pool_watch(pool, ends[0], close_watched, &pipeline), 0);
+    pipeline = open_pipeline(pool, &options);
+    assert_int_equal(write(ends[1], "x", 1), 1);
+    assert_int_equal(forkfold_pipeline_next(pipeline, &result), FORKFOLD_E_CANCELLED);
+    assert_string_not_equal(forkfold_pool_message(pool), "");
+    assert_nothing_is_held(pool);
+    assert_pool_is_well(pool);
+    forkfold_pool_close(pool);
+    close(ends[0]);
+    close(ends[1]);
+}
+
 /* ---- Several at once ----------------------------------------------------- */
 
 static void read_some(forkfold_pipeline *pipeline, const forkfold_pipeline_options *options,
@@ -524,6 +564,7 @@ int main(void)
         WITH_PAGES(batch_stays_as_it_is_while_a_stage_may_read_it),
         WITH_PAGES(full_board_ends_the_pipeline_and_not_its_closing),
         WITH_PAGES(pipeline_is_closed_in_the_callback_of_a_call),
+        WITH_PAGES(watch_may_close_the_pipeline_whose_batch_is_awaited),
         WITH_PAGES(two_pipelines_and_a_map_share_a_pool),
         WITH_PAGES(child_can_only_close_its_copy),
     };

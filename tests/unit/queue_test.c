@@ -508,6 +508,102 @@ static void host_that_waits_hears_that_the_last_call_has_finished(void **state)
     forkfold_pool_close(pool);
 }
 
+/* What a watch does while the host waits. */
+struct closing {
+    forkfold_pool *pool;
+    forkfold_queue *closed;
+    forkfold_queue *full; /* gets room, or NULL */
+    forkfold_queue *next; /* opened in the place of the one that is closed, if it is to be */
+    bool opens_next;
+};
+
+static int close_queue(int fd, void *context)
+{
+    struct closing *closing = context;
+    forkfold_batch batch;
+    char byte;
+
+    assert_int_equal(read(fd, &byte, 1), 1);
+    forkfold_queue_close(closing->closed);
+    if (closing->opens_next)
+        closing->next = open_queue(closing->pool, 1, 1, 1);
+    if (closing->full == NULL)
+        return 0;
+    assert_int_equal(forkfold_queue_get(closing->full, 0, &batch, 0), 1);
+    assert_works(closing->pool, forkfold_queue_acknowledge(closing->full));
+    return 0;
+}
+
+enum wait { TO_PUT, TO_GET, TO_PASS_ON, TO_PASS_ON_FROM_CLOSED, WAIT_COUNT };
+
+static int wait_while_closed(enum wait wait, struct closing *closing, forkfold_queue *queue,
+                             forkfold_queue *other)
+{
+    uint64_t value = 7;
+    forkfold_batch batch;
+
+    closing->closed = wait == TO_PASS_ON_FROM_CLOSED ? other : queue;
+    closing->full = wait == TO_PASS_ON_FROM_CLOSED ? queue : NULL;
+    if (wait == TO_GET)
+        return forkfold_queue_get(queue, 0, &batch, FOR_EVER);
+    assert_works(closing->pool, forkfold_queue_put(queue, &value, 1, 0));
+    if (wait == TO_PUT)
+        return forkfold_queue_put(queue, &value, 1, FOR_EVER);
+    assert_works(closing->pool, forkfold_queue_put(other, &value, 1, 0));
+    assert_int_equal(forkfold_queue_get(other, 0, &batch, 0), 1);
+    return forkfold_queue_pass_on(other, queue, &value, 1, FOR_EVER);
+}
+
+/* It is open and empty, and has its room. */
+static void assert_is_new(forkfold_pool *pool, forkfold_queue *queue)
+{
+    uint64_t value = 9;
+    forkfold_batch batch;
+
+    assert_int_equal(forkfold_queue_get(queue, 0, &batch, 0), FORKFOLD_E_PENDING);
+    assert_works(pool, forkfold_queue_put(queue, &value, 1, 0));
+    assert_int_equal(forkfold_queue_get(queue, 0, &batch, 0), 1);
+    assert_int_equal(*(const uint64_t *)batch.items, 9);
+    forkfold_queue_close(queue);
+}
+
+static void watch_may_close_the_queue_that_the_host_waits_for(void **state)
+{
+    forkfold_pool *pool = open_pool(1);
+    forkfold_queue *never = open_queue(pool, 1, 1, 1);
+    struct cast cast = {.count = 1, .parts = {{.play = consume, .in = never}}};
+    struct closing closing = {.pool = pool};
+    int ends[2];
+
+    (void)state;
+    assert_int_equal(pipe(ends), 0);
+    assert_int_equal(forkfold_pool_watch(pool, ends[0], close_queue, &closing), 0);
+    forkfold_call *call = begin_play(pool, &cast);
+
+    for (int i = 0; i < 2 * WAIT_COUNT; i++) {
+        forkfold_queue *queue = open_queue(pool, 1, 1, 1);
+        forkfold_queue *other = open_queue(pool, 1, 1, 1);
+
+        closing.opens_next = i % 2 != 0;
+        assert_int_equal(write(ends[1], "x", 1), 1);
+        assert_int_equal(wait_while_closed((enum wait)(i / 2), &closing, queue, other),
+                         FORKFOLD_E_INVALID);
+        assert_string_equal(forkfold_pool_message(pool), "the queue has been closed");
+        if (closing.opens_next)
+            assert_is_new(pool, closing.next);
+        if (closing.closed == other)
+            assert_is_new(pool, queue);
+        else
+            forkfold_queue_close(other);
+    }
+    assert_works(pool, forkfold_queue_end(never, 0));
+    end_play(pool, call);
+    forkfold_queue_close(never);
+    forkfold_pool_close(pool);
+    close(ends[0]);
+    close(ends[1]);
+}
+
 static void deadline_of_the_call_ends_the_wait_of_the_host(void **state)
 {
     forkfold_pool *pool = open_pool(1);
@@ -970,6 +1066,7 @@ int main(void)
         WITH_TALLY(nobody_misses_what_comes_while_it_falls_asleep),
         WITH_TALLY(waiting_in_vain_ends_in_time),
         WITH_TALLY(host_that_waits_hears_that_the_last_call_has_finished),
+        WITH_TALLY(watch_may_close_the_queue_that_the_host_waits_for),
         WITH_TALLY(deadline_of_the_call_ends_the_wait_of_the_host),
         WITH_TALLY(timeout_of_the_item_ends_the_wait_of_a_worker),
         WITH_TALLY(queue_has_ended_when_all_producers_have),
