@@ -115,7 +115,7 @@ static int check(forkfold_pool *pool, const double *input, uint64_t count, const
     if (count > PTRDIFF_MAX / sizeof(double))
         return ff_error_set(&pool->error, FORKFOLD_E_INVALID,
                             "%llu doubles are larger than any memory", (unsigned long long)count);
-    return 0;
+    return count > 0 ? ff_shared_check_output(pool, output, count * sizeof(double)) : 0;
 }
 
 /* Beside each other they can be used where they lie, also by a worker that begins a range anew. */

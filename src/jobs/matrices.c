@@ -84,6 +84,14 @@ static int check_shapes(forkfold_pool *pool, const forkfold_matrix *left,
     return 0;
 }
 
+static int check_place(forkfold_pool *pool, const forkfold_matrix *product)
+{
+    struct ff_matrix_extent extent;
+
+    (void)ff_matrix_find_extent(product, &extent); /* it has been checked */
+    return extent.bytes > 0 ? ff_shared_check_output(pool, extent.first, extent.bytes) : 0;
+}
+
 static int check(forkfold_pool *pool, const forkfold_matrix *left, const forkfold_matrix *right,
                  const forkfold_matrix *product)
 {
@@ -109,7 +117,7 @@ static int check(forkfold_pool *pool, const forkfold_matrix *left, const forkfol
                             "and %lld",
                             (unsigned long long)product->rows, (unsigned long long)product->columns,
                             (long long)product->row_stride, (long long)product->column_stride);
-    return code;
+    return code == 0 ? check_place(pool, product) : code;
 }
 
 /* ---- Matrices where they are needed -------------------------------------- */

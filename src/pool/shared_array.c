@@ -117,6 +117,16 @@ bool ff_is_shared(const forkfold_pool *pool, const void *data, uint64_t bytes)
     return ff_files_find(&pool->files, data, bytes) != NULL;
 }
 
+int ff_shared_check_output(forkfold_pool *pool, const void *data, uint64_t bytes)
+{
+    const struct forkfold_shared *file = ff_files_find(&pool->files, data, bytes);
+
+    if (file == NULL || !file->is_read_only)
+        return 0;
+    return ff_error_set(&pool->error, FORKFOLD_E_INVALID,
+                        "what is to be computed cannot go to a file that was opened to be read");
+}
+
 forkfold_shared ff_shared_pages(forkfold_pool *pool, const void *data, uint64_t bytes)
 {
     uint64_t page = ff_page_bytes();

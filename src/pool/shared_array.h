@@ -32,8 +32,15 @@ struct forkfold_shared {
 bool ff_is_shared(const forkfold_pool *pool, const void *data, uint64_t bytes);
 
 /*
+ * Whether so many bytes can be written as far as shared arrays go: 0, or FORKFOLD_E_INVALID with the
+ * pool's error when they lie in a file that was opened to be read.
+ */
+int ff_shared_check_output(forkfold_pool *pool, const void *data, uint64_t bytes);
+
+/*
  * The pages of shared arrays with so many bytes, which lie there, as an output of a call: for jobs
- * that are given addresses.  The caller closes nothing.
+ * that are given addresses and have checked them (ff_shared_check_output).  The caller closes
+ * nothing.
  */
 forkfold_shared ff_shared_pages(forkfold_pool *pool, const void *data, uint64_t bytes);
 

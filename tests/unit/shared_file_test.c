@@ -8,7 +8,9 @@
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 
+#include <forkfold/curve.h>
 #include <forkfold/error.h>
+#include <forkfold/matrices.h>
 #include <forkfold/numbers.h>
 
 #include "pool/call.h"
@@ -325,6 +327,37 @@ static void file_to_be_read_cannot_be_written(void **state)
     close(zero);
     assert_workers_read(pool, shared, 5);
     forkfold_shared_close(shared);
+    forkfold_pool_close(pool);
+}
+
+/* Neither by the host, which computes a little by itself, nor by workers. */
+static void nothing_is_computed_into_a_file_to_be_read(void **state)
+{
+    enum { ROWS = 1024, MANY = ROWS * ROWS };
+    forkfold_pool *pool = open_pool(2);
+    double *numbers = calloc(MANY, sizeof(*numbers));
+    forkfold_shared *shared =
+        open_with(pool, &(forkfold_file_options){.path = make_file("output", 0, MANY, 0),
+                                                 .type = FORKFOLD_F64});
+    double *output = forkfold_shared_data(shared);
+
+    (void)state;
+    assert_non_null(numbers);
+    for (uint64_t rows = 1; rows <= ROWS; rows *= ROWS) {
+        forkfold_matrix factor = forkfold_matrix_of(numbers, FORKFOLD_F64, rows, rows);
+        forkfold_matrix product = forkfold_matrix_of(output, FORKFOLD_F64, rows, rows);
+
+        assert_int_equal(forkfold_map_curve(pool, numbers, rows * rows, output),
+                         FORKFOLD_E_INVALID);
+        assert_non_null(strstr(forkfold_pool_message(pool), "opened to be read"));
+        assert_int_equal(forkfold_multiply_matrices(pool, &factor, &factor, &product),
+                         FORKFOLD_E_INVALID);
+        assert_non_null(strstr(forkfold_pool_message(pool), "opened to be read"));
+    }
+    /* What is read may lie there. */
+    assert_works(pool, forkfold_map_curve(pool, output, MANY, numbers));
+    forkfold_shared_close(shared);
+    free(numbers);
     forkfold_pool_close(pool);
 }
 
@@ -1014,6 +1047,7 @@ int main(void)
         WITH_FILES(arrays_begin_anywhere_in_a_file),
         WITH_FILES(new_file_may_have_room_in_front),
         WITH_FILES(file_to_be_read_cannot_be_written),
+        WITH_FILES(nothing_is_computed_into_a_file_to_be_read),
         WITH_FILES(only_outputs_are_written),
         WITH_FILES(workers_at_work_see_what_is_opened_then),
         WITH_FILES(replacements_see_it_too),
