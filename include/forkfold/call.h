@@ -190,7 +190,10 @@ typedef struct forkfold_result {
 FORKFOLD_API int forkfold_call_result(const forkfold_call *call, uint64_t index,
                                       forkfold_result *result);
 
-/* Of a call that is done, all results of one size, side by side; those of failed items mean nothing. */
+/*
+ * Of a call that is done, all results of one size, side by side; those of failed items mean nothing.
+ * NULL if there are none, and in a forked child.
+ */
 FORKFOLD_API const void *forkfold_call_results(const forkfold_call *call);
 
 /* Of an imap: 1 with the next result, which lives until the next call of this; 0 after the last; or

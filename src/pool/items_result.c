@@ -73,10 +73,11 @@ int forkfold_call_result(const forkfold_call *call, uint64_t index, forkfold_res
 
 const void *forkfold_call_results(const forkfold_call *call)
 {
-    return call->kind == FF_CALL_MAP && call->status == FF_CALL_FINISHED && call->owner != NULL &&
-                   !call->owner->results_vary
-               ? call->owner->results
-               : NULL;
+    /* In a forked child there is nothing of it but the handle. */
+    if (!ff_items_are_here(call->pool) || call->kind != FF_CALL_MAP ||
+        call->status != FF_CALL_FINISHED || call->owner == NULL || call->owner->results_vary)
+        return NULL;
+    return call->owner->results;
 }
 
 /* The slot of the result that was read last is free. */

@@ -50,6 +50,8 @@ static int use_in_child(forkfold_pool *pool, forkfold_call *calls[3])
         return 1;
     if (forkfold_call_wait(calls[1], UINT64_MAX) != FORKFOLD_E_FORKED ||
         forkfold_call_next(calls[2], &result) != FORKFOLD_E_FORKED ||
+        forkfold_call_result(calls[0], 0, &result) != FORKFOLD_E_FORKED ||
+        forkfold_call_results(calls[0]) != NULL ||
         forkfold_pool_dispatch(pool) != FORKFOLD_E_FORKED)
         return 2;
     return call == NULL ? 0 : 3;
