@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The module forkfold._native. */
-#include "native.h"
+#include "counts.h"
 
 struct ffpy_helpers ffpy_helpers;
 size_t ffpy_share_bytes;
@@ -67,6 +67,7 @@ static PyMethodDef functions[] = {
     {"chunk_size", chunk_size, METH_VARARGS, "How many items a worker should claim at once."},
     {"configure", (PyCFunction)(void (*)(void))configure, METH_VARARGS | METH_KEYWORDS,
      "Tells the extension of the functions of the package that it calls."},
+    {"count_words", ffpy_count_words, METH_VARARGS, "Counts words; see _native.pyi."},
     {"crash_text", crash_text, METH_O,
      "In a worker: the file that handlers of fatal signals write to; see forkfold/pool.h."},
     {"output_is_due", ffpy_output_is_due, METH_O,
@@ -78,6 +79,7 @@ static int add_types(PyObject *module)
 {
     return PyModule_AddType(module, &ffpy_pool_type) < 0 ||
                    PyModule_AddType(module, &ffpy_call_type) < 0 ||
+                   PyModule_AddType(module, &ffpy_counts_type) < 0 ||
                    PyModule_AddType(module, &ffpy_array_type) < 0 ||
                    PyModule_AddType(module, &ffpy_view_type) < 0 ||
                    PyModule_AddStringConstant(module, "version", forkfold_version()) < 0

@@ -165,9 +165,12 @@ typedef struct ffpy_pool {
     bool has_leader;     /* one of them sleeps in poll(), the others on their semaphores */
     int kick_fd;         /* wakes the leader */
     struct ffpy_waiter *followers;
-    size_t open_things; /* calls and arrays, which have to go before the pool */
-    bool closes;        /* as soon as there are none any more */
-    bool is_lost;       /* its supervisor has died */
+    size_t open_things;  /* calls and arrays, which have to go before the pool */
+    bool closes;         /* as soon as there are none any more */
+    bool is_lost;        /* its supervisor has died */
+    bool is_counting;    /* words, in another thread that does not hold the GIL */
+    bool is_cancellable; /* the pool watches cancel_fd, which ends that when it is written to */
+    int cancel_fd;
     struct ffpy_array *arrays;
     struct ffpy_blocks spare; /* for the next calls: memory costs most when it is first touched */
     struct ffpy_blocks kept;  /* what workers still refer to */

@@ -51,6 +51,10 @@ PyObject *ffpy_raise(const ffpy_pool *pool, int code, const char *message)
 
 bool ffpy_pool_check(const ffpy_pool *pool)
 {
+    if (pool->pool != NULL && !pool->closes && pool->is_counting) {
+        ffpy_raise(NULL, FORKFOLD_E_BUSY, "another thread counts words on this pool");
+        return false;
+    }
     if (pool->pool != NULL && !pool->closes)
         return true;
     PyErr_SetString(PyExc_ValueError, "Pool not running");
@@ -87,7 +91,8 @@ static bool open_counter(ffpy_pool *self)
     }
     self->start.births = page;
     self->kick_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-    if (self->kick_fd >= 0)
+    self->cancel_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    if (self->kick_fd >= 0 && self->cancel_fd >= 0)
         return true;
     PyErr_SetFromErrno(PyExc_OSError);
     return false;
@@ -132,7 +137,7 @@ static PyObject *pool_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
     (void)args;
     (void)kwargs;
     if (self != NULL)
-        self->fd = self->kick_fd = -1;
+        self->fd = self->kick_fd = self->cancel_fd = -1;
     return (PyObject *)self;
 }
 
@@ -163,7 +168,11 @@ static PyObject *pool_close(PyObject *object, PyObject *unused)
     if (self->closes || self->pool == NULL)
         Py_RETURN_NONE;
     self->closes = true;
-    forkfold_pool_stop(self->pool);
+    /* Whoever counts does the rest. */
+    if (self->is_counting)
+        (void)eventfd_write(self->cancel_fd, 1);
+    else
+        forkfold_pool_stop(self->pool);
     if (self->open_things == 0)
         free_pool(self);
     ffpy_pool_notify(self);
@@ -180,6 +189,8 @@ static void pool_dealloc(PyObject *object)
         free_pool(self);
     if (self->kick_fd >= 0)
         close(self->kick_fd);
+    if (self->cancel_fd >= 0)
+        close(self->cancel_fd);
     if (self->start.births != NULL)
         munmap((void *)self->start.births, sizeof(*self->start.births));
     ffpy_bytes_free(&self->scratch[0]);
@@ -273,7 +284,7 @@ static int dispatch(ffpy_pool *self)
 {
     int code;
 
-    if (self->closes || self->pool == NULL)
+    if (self->closes || self->pool == NULL || self->is_counting)
         return 0;
     code = forkfold_pool_dispatch(self->pool);
     self->is_lost |= code == FORKFOLD_E_SUPERVISOR;
@@ -295,7 +306,8 @@ static PyObject *pool_wait(PyObject *object, PyObject *args)
         return NULL;
     if (generation != self->generation || self->closes || self->pool == NULL)
         Py_RETURN_NONE;
-    leads = !self->has_leader;
+    /* Whoever counts has the descriptor for itself, and tells when it has finished. */
+    leads = !self->has_leader && !self->is_counting;
     cause = leads ? lead(self, seconds) : follow(self, seconds);
     code = leads ? dispatch(self) : 0;
     /* Whoever leads next has to be among those that wait, too. */
@@ -351,6 +363,12 @@ static PyObject *pool_worker(PyObject *object, PyObject *slot)
     return PyLong_FromLong(forkfold_pool_worker(self->pool, (unsigned)number));
 }
 
+static PyObject *pool_cancel_fd(PyObject *object, void *unused)
+{
+    (void)unused;
+    return PyLong_FromLong(((ffpy_pool *)object)->cancel_fd);
+}
+
 static PyObject *pool_births(PyObject *object, void *unused)
 {
     const ffpy_pool *self = (ffpy_pool *)object;
@@ -392,6 +410,7 @@ static PyMethodDef methods[] = {
 
 static PyGetSetDef attributes[] = {
     {"births", pool_births, NULL, "How many workers have been started.", NULL},
+    {"cancel_fd", pool_cancel_fd, NULL, "Written to, it ends a count of words in progress.", NULL},
     {"generation", pool_generation, NULL, "How often something has happened.", NULL},
     {NULL, NULL, NULL, NULL, NULL},
 };
