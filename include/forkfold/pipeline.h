@@ -49,7 +49,9 @@ typedef struct forkfold_stage {
 
 /*
  * Gives the next batch: 1 with *bytes at *batch, which may be 0; 0 at the end, after which it
- * is not called again; a negative number ends the pipeline with FORKFOLD_E_CANCELLED.  The
+ * is not called again; FORKFOLD_E_PENDING when there is none yet, and it is to be called again
+ * when one is read or looked for; another negative number ends the pipeline with
+ * FORKFOLD_E_CANCELLED.  The
  * batch is copied before it is called again, unless it lies in a shared array: there it stays
  * as it is until it has come out.  It must not use the pool.  As long as it takes, nothing is
  * handed on.
@@ -92,8 +94,16 @@ FORKFOLD_API int forkfold_pipeline_open(forkfold_pool *pool,
  * Waits for the next batch to come out: 1 with it, living until the next call of this or the
  * close; 0 after the last; or the error that the pipeline has ended with, as of forkfold_map,
  * again and again. result->index is the number of the batch; a failed one has no data.
+ * FORKFOLD_E_PENDING when all that the source has given has come out, and it has none yet.
  */
 FORKFOLD_API int forkfold_pipeline_next(forkfold_pipeline *pipeline, forkfold_result *result);
+
+/*
+ * The same, waiting at most timeout_ns (0 = not at all): FORKFOLD_E_PENDING when none has come out
+ * in time.  What was read before lives until this call all the same.
+ */
+FORKFOLD_API int forkfold_pipeline_next_within(forkfold_pipeline *pipeline, forkfold_result *result,
+                                               uint64_t timeout_ns);
 
 /*
  * The batches that failed in a stage, from 0, as far as is known, and one of them in the order

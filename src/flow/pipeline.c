@@ -48,6 +48,7 @@ struct forkfold_pipeline {
     struct ff_block *copies;         /* likewise, where it was copied to */
     uint64_t taken;                  /* batches from the input */
     bool input_ended;
+    bool input_waits; /* there was none yet, when it was asked last */
     bool has_current; /* `current` was read by the host, and is its until it reads the next */
     uint64_t current;
     bool is_over;
@@ -104,6 +105,8 @@ static int ask_source(forkfold_pipeline *pipeline, const void **batch, size_t *b
 {
     int code = pipeline->options.source(pipeline->options.user, batch, bytes);
 
+    if (code == FORKFOLD_E_PENDING)
+        return code;
     if (code < 0)
         return ff_error_set(&pipeline->pool->error, FORKFOLD_E_CANCELLED,
                             "the source of the pipeline returned %d", code);
@@ -113,7 +116,10 @@ static int ask_source(forkfold_pipeline *pipeline, const void **batch, size_t *b
     return code;
 }
 
-/* The next batch as the caller gives it: 1, 0 at the end, or a code with the pool's error. */
+/*
+ * The next batch as the caller gives it: 1, 0 at the end, FORKFOLD_E_PENDING when there is none yet,
+ * or a code with the pool's error.
+ */
 static int ask_input(forkfold_pipeline *pipeline, const void **batch, size_t *bytes)
 {
     const forkfold_pipeline_options *options = &pipeline->options;
@@ -148,7 +154,7 @@ static void *copy_place(forkfold_pipeline *pipeline, size_t bytes)
     return copy->base;
 }
 
-/* 1 when there is one more batch in the first stage's slots, 0 at the end, or a code. */
+/* 1 when there is one more batch in the first stage's slots; otherwise as ask_input. */
 static int take_input(forkfold_pipeline *pipeline)
 {
     const void *batch = NULL;
@@ -290,9 +296,12 @@ static int feed(forkfold_pipeline *pipeline)
 {
     int code = 1;
 
-    while (!pipeline->input_ended && pipeline->taken < end_of(pipeline, pipeline->stages)) {
+    pipeline->input_waits = false;
+    while (!pipeline->input_ended && !pipeline->input_waits &&
+           pipeline->taken < end_of(pipeline, pipeline->stages)) {
         code = take_input(pipeline);
-        if (code < 0)
+        pipeline->input_waits = code == FORKFOLD_E_PENDING;
+        if (code < 0 && !pipeline->input_waits)
             return code;
         pipeline->input_ended = code == 0;
     }
@@ -408,12 +417,29 @@ static int tell_end(const forkfold_pipeline *pipeline)
     return pipeline->error.code;
 }
 
-static int read_next(forkfold_pipeline *pipeline, forkfold_result *result)
+/* The source has nothing yet, and all that it has given has come out. */
+static bool is_starved(forkfold_pipeline *pipeline)
+{
+    return pipeline->input_waits && first_of(last_stage(pipeline)) == pipeline->taken;
+}
+
+/* False when there are none in time, or cannot be any before the source has something. */
+static bool await_news(forkfold_pipeline *pipeline, uint64_t until_ns)
+{
+    ff_items_look(pipeline->pool);
+    while (!has_news(pipeline)) {
+        if (is_starved(pipeline) || ff_clock_ns() >= until_ns)
+            return false;
+        ff_items_sleep(pipeline->pool, has_news, pipeline, until_ns);
+    }
+    return true;
+}
+
+static int read_next(forkfold_pipeline *pipeline, forkfold_result *result, uint64_t until_ns)
 {
     release_current(pipeline);
-    ff_items_look(pipeline->pool);
-    while (!has_news(pipeline))
-        ff_items_sleep(pipeline->pool, has_news, pipeline, UINT64_MAX);
+    if (!await_news(pipeline, until_ns))
+        return FORKFOLD_E_PENDING;
     if (pipeline->is_closed)
         return ff_error_set(&pipeline->pool->error, FORKFOLD_E_CANCELLED,
                             "the pipeline was closed while its next batch was awaited");
@@ -434,6 +460,14 @@ static void let_go(forkfold_pipeline *pipeline)
 
 int forkfold_pipeline_next(forkfold_pipeline *pipeline, forkfold_result *result)
 {
+    return forkfold_pipeline_next_within(pipeline, result, UINT64_MAX);
+}
+
+int forkfold_pipeline_next_within(forkfold_pipeline *pipeline, forkfold_result *result,
+                                  uint64_t timeout_ns)
+{
+    uint64_t now = timeout_ns == 0 || timeout_ns == UINT64_MAX ? 0 : ff_clock_ns();
+    uint64_t until_ns = timeout_ns > UINT64_MAX - now ? UINT64_MAX : now + timeout_ns;
     int code = ff_call_check(pipeline->pool);
 
     if (code < 0)
@@ -445,7 +479,7 @@ int forkfold_pipeline_next(forkfold_pipeline *pipeline, forkfold_result *result)
         return tell_end(pipeline);
     /* What the host watches may close the pipeline while this sleeps. */
     pipeline->holds++;
-    code = read_next(pipeline, result);
+    code = read_next(pipeline, result, until_ns);
     let_go(pipeline);
     return code;
 }
@@ -454,15 +488,7 @@ bool ff_pipeline_wait(forkfold_pipeline *pipeline, uint64_t until_ns)
 {
     /* It would be found again as the next one. */
     release_current(pipeline);
-    if (pipeline->is_over)
-        return true;
-    ff_items_look(pipeline->pool);
-    while (!has_news(pipeline)) {
-        if (ff_clock_ns() >= until_ns)
-            return false;
-        ff_items_sleep(pipeline->pool, has_news, pipeline, until_ns);
-    }
-    return true;
+    return pipeline->is_over || await_news(pipeline, until_ns);
 }
 
 const struct forkfold_call *ff_pipeline_call(const forkfold_pipeline *pipeline, unsigned stage)

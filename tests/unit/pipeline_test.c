@@ -281,6 +281,70 @@ static void source_that_fails_ends_the_pipeline(void **state)
     forkfold_pool_close(pool);
 }
 
+/* Bytes that a source has ready, and whether there will be more. */
+struct stock {
+    char next;
+    unsigned ready;
+    bool is_closed;
+};
+
+static int give_what_is_ready(void *user, const void **batch, size_t *bytes)
+{
+    struct stock *stock = user;
+
+    if (stock->ready == 0)
+        return stock->is_closed ? 0 : FORKFOLD_E_PENDING;
+    stock->ready--;
+    stock->next++;
+    *batch = &stock->next;
+    *bytes = 1;
+    return 1;
+}
+
+static void assert_next_byte(forkfold_pipeline *pipeline, char byte)
+{
+    forkfold_result result;
+
+    assert_int_equal(forkfold_pipeline_next(pipeline, &result), 1);
+    assert_int_equal(result.bytes, 1);
+    assert_int_equal(*(const char *)result.data, byte);
+}
+
+static void source_that_has_none_yet_is_asked_again(void **state)
+{
+    forkfold_pool *pool = open_pool(2);
+    struct stock stock = {0};
+    forkfold_pipeline_options options = {
+        .stages = {{.function = turn_over}, {.function = turn_over}},
+        .stage_count = 2,
+        .source = give_what_is_ready,
+        .user = &stock,
+        .depth = 4};
+    forkfold_pipeline *pipeline = NULL;
+    forkfold_result result;
+    int code;
+
+    (void)state;
+    assert_works(pool, forkfold_pipeline_open(pool, &options, &pipeline));
+    assert_int_equal(forkfold_pipeline_next(pipeline, &result), FORKFOLD_E_PENDING);
+    for (char byte = 0; byte < 30; byte = (char)(byte + 6)) {
+        stock.ready = 6;
+        for (char more = 1; more <= 6; more++)
+            assert_next_byte(pipeline, (char)(byte + more));
+        assert_int_equal(forkfold_pipeline_next(pipeline, &result), FORKFOLD_E_PENDING);
+    }
+    stock.ready = 1;
+    do
+        code = forkfold_pipeline_next_within(pipeline, &result, 0);
+    while (code == FORKFOLD_E_PENDING);
+    assert_int_equal(code, 1);
+    stock.is_closed = true;
+    assert_int_equal(forkfold_pipeline_next_within(pipeline, &result, 1000), 0);
+    assert_int_equal(forkfold_pipeline_next(pipeline, &result), 0);
+    forkfold_pipeline_close(pipeline);
+    forkfold_pool_close(pool);
+}
+
 static int give_nothing_of_some_size(void *user, const void **batch, size_t *bytes)
 {
     (void)user;
@@ -555,6 +619,7 @@ int main(void)
         WITH_PAGES(recycled_workers_change_nothing),
         WITH_PAGES(source_gives_batches_of_any_size),
         WITH_PAGES(source_that_fails_ends_the_pipeline),
+        WITH_PAGES(source_that_has_none_yet_is_asked_again),
         WITH_PAGES(source_that_gives_no_address_ends_the_pipeline),
         WITH_PAGES(batches_in_a_shared_array_are_read_where_they_lie),
         WITH_PAGES(stage_is_in_as_many_workers_as_it_has_replicas),
