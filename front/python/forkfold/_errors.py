@@ -94,8 +94,9 @@ class WorkerTimeout(WorkerDied, TimeoutError):
 
 
 def _rebuild(cls: type[WorkerDied], detail: str, fields: dict[str, Any]) -> WorkerDied:
-    del fields["detail"]
-    return cls(detail, **fields)
+    error = cls(detail, item=fields["item"], attempts=fields["attempts"], reason=fields["reason"])
+    vars(error).update(fields)
+    return error
 
 
 def pool_error(code: int, message: str) -> PoolError:

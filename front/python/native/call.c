@@ -387,12 +387,12 @@ static PyObject *call_cancel(PyObject *object, PyObject *unused)
 
 /* ---- Results ------------------------------------------------------------- */
 
-static PyObject *make_failed(const call_object *self, const forkfold_item_failure *failure)
+PyObject *ffpy_make_failed(const forkfold_item_failure *failure, uint64_t index)
 {
-    return PyObject_CallFunction(
-        ffpy_helpers.make_failed, "szKIiizz", forkfold_reason_name(failure->reason),
-        failure->detail, (unsigned long long)(self->first + failure->index), failure->attempts,
-        failure->signal, failure->exit_code, failure->backtrace, failure->text);
+    return PyObject_CallFunction(ffpy_helpers.make_failed, "szKIiizz",
+                                 forkfold_reason_name(failure->reason), failure->detail,
+                                 (unsigned long long)index, failure->attempts, failure->signal,
+                                 failure->exit_code, failure->backtrace, failure->text);
 }
 
 /* Of an item that failed; the newest are the last. */
@@ -400,18 +400,17 @@ static PyObject *find_failed(const call_object *self, uint64_t index)
 {
     for (size_t i = forkfold_call_failure_count(self->call); i > 0; i--)
         if (forkfold_call_failure(self->call, i - 1)->index == index)
-            return make_failed(self, forkfold_call_failure(self->call, i - 1));
+            return ffpy_make_failed(forkfold_call_failure(self->call, i - 1), self->first + index);
     return PyObject_CallFunction(ffpy_helpers.make_failed, "ssKIiizz", "error",
                                  "its result lies outside of the workers' memory",
                                  (unsigned long long)(self->first + index), 1, 0, -1, NULL, NULL);
 }
 
-/* What there is instead of a result: a new exception. */
-static PyObject *make_error(const struct ffpy_header *header, PyObject *value, uint64_t index)
+PyObject *ffpy_make_error(uint32_t outcome, PyObject *value, uint64_t index)
 {
     PyObject *error;
 
-    if (header->outcome == FFPY_ERROR)
+    if (outcome == FFPY_ERROR)
         return PyObject_CallOneArg(ffpy_helpers.load_error, value);
     error = PyObject_CallFunction(ffpy_helpers.make_failed, "sOKIiizz", "sys.exit", value,
                                   (unsigned long long)index, 1, 0, 0, NULL, NULL);
@@ -470,7 +469,7 @@ static PyObject *read_result(call_object *self, const forkfold_result *result, b
         *is_error = value == NULL;
         return value;
     }
-    Py_SETREF(value, make_error(&header, value, self->first + result->index));
+    Py_SETREF(value, ffpy_make_error(header.outcome, value, self->first + result->index));
     return value;
 }
 

@@ -391,6 +391,20 @@ static PyObject *read_object(struct reader *reader)
     }
 }
 
+bool ffpy_take_entry(const char **at, const char *end, struct ffpy_entry *entry)
+{
+    struct reader reader = {.at = *at, .end = end};
+
+    if (*at == end || !take(&reader, entry, sizeof(*entry)))
+        return false;
+    if (entry->bytes > (uint64_t)(end - reader.at)) {
+        broken();
+        return false;
+    }
+    *at = reader.at + entry->bytes;
+    return true;
+}
+
 PyObject *ffpy_decode(const char *data, size_t bytes, const struct ffpy_source *source)
 {
     struct reader reader = {.at = data, .end = data + bytes, .source = source};

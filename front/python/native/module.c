@@ -80,6 +80,7 @@ static int add_types(PyObject *module)
     return PyModule_AddType(module, &ffpy_pool_type) < 0 ||
                    PyModule_AddType(module, &ffpy_call_type) < 0 ||
                    PyModule_AddType(module, &ffpy_counts_type) < 0 ||
+                   PyModule_AddType(module, &ffpy_pipeline_type) < 0 ||
                    PyModule_AddType(module, &ffpy_array_type) < 0 ||
                    PyModule_AddType(module, &ffpy_view_type) < 0 ||
                    PyModule_AddStringConstant(module, "version", forkfold_version()) < 0

@@ -57,13 +57,15 @@ struct ffpy_buffer {
     uint64_t bytes;
 };
 
+#define FFPY_NO_BUFFERS ((size_t)PY_SSIZE_T_MAX)
+
 /*
  * Where large buffers go: stores where the one behind view is to be found.  False with an exception.
  * The views are alive until the object has been encoded.
  */
 struct ffpy_placer {
     PyObject *dumps;
-    size_t least; /* smaller ones stay with the rest; 0 = all do */
+    size_t least; /* smaller ones stay with the rest; FFPY_NO_BUFFERS: all do */
     bool (*place)(struct ffpy_placer *placer, PyObject *views);
     struct ffpy_buffer *buffers; /* by place(), as many as there are views; the codec's to free */
 };
@@ -104,6 +106,7 @@ struct ffpy_context {
     uint32_t mode;        /* enum ffpy_mode */
     uint32_t is_shared;   /* nonzero: loading it again would give the same object */
     uint64_t timed_every; /* one item in so many is timed */
+    uint64_t stage;       /* of a pipeline */
     /* the pickled function */
 };
 
@@ -121,6 +124,16 @@ struct ffpy_header {
     uint64_t encoded_at; /* from here on */
     uint64_t reserved;
 };
+
+/* An item of a pipeline's batch: this, and so many bytes (pipeline.c). */
+struct ffpy_entry {
+    uint32_t outcome; /* enum ffpy_outcome */
+    uint32_t stage;   /* that an exception was raised in */
+    uint64_t bytes;
+};
+
+/* Reads the next one and passes over its bytes; false at the end, or with an exception. */
+bool ffpy_take_entry(const char **at, const char *end, struct ffpy_entry *entry);
 
 enum { FFPY_ALIGNMENT = 64 };
 
@@ -140,6 +153,7 @@ extern size_t ffpy_share_bytes;
 
 int ffpy_worker_start(void *context);
 int ffpy_worker_run(const forkfold_item *item);
+int ffpy_worker_run_batch(const forkfold_item *item); /* of a pipeline */
 
 /* The worker's part of the module: output_is_due(), which says that there is something to flush. */
 PyObject *ffpy_output_is_due(PyObject *module, PyObject *flush);
@@ -188,6 +202,7 @@ typedef struct ffpy_array {
 extern PyTypeObject ffpy_array_type;
 extern PyTypeObject ffpy_pool_type;
 extern PyTypeObject ffpy_call_type;
+extern PyTypeObject ffpy_pipeline_type;
 
 /* Raises what a code of the C library means.  Returns NULL. */
 PyObject *ffpy_raise(const ffpy_pool *pool, int code, const char *message);
@@ -215,5 +230,12 @@ void ffpy_lend_to_children(void *data, size_t bytes);
 
 /* Begins a call; see begin() in _native.pyi. */
 PyObject *ffpy_call_begin(ffpy_pool *pool, PyObject *args);
+
+/* Opens a pipeline; see pipeline() in _native.pyi. */
+PyObject *ffpy_pipeline_new(ffpy_pool *pool, PyObject *args);
+
+/* New exceptions: of an outcome that is no value, and of an item that failed. */
+PyObject *ffpy_make_error(uint32_t outcome, PyObject *value, uint64_t index);
+PyObject *ffpy_make_failed(const forkfold_item_failure *failure, uint64_t index);
 
 #endif

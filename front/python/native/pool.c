@@ -394,6 +394,11 @@ static PyObject *pool_begin(PyObject *object, PyObject *args)
     return ffpy_call_begin((ffpy_pool *)object, args);
 }
 
+static PyObject *pool_pipeline(PyObject *object, PyObject *args)
+{
+    return ffpy_pipeline_new((ffpy_pool *)object, args);
+}
+
 static PyMethodDef methods[] = {
     {"array", pool_array, METH_O, "So many bytes of memory that the workers see, too."},
     {"begin", pool_begin, METH_VARARGS, "Begins a call on items and returns its Call."},
@@ -401,6 +406,7 @@ static PyMethodDef methods[] = {
      "Ends all processes; calls in progress end without a result, others keep theirs."},
     {"dispatch", pool_dispatch, METH_NOARGS, "Takes notice of what has happened, without waiting."},
     {"notify", pool_notify, METH_NOARGS, "Has all threads that wait look again."},
+    {"pipeline", pool_pipeline, METH_VARARGS, "Opens a Pipeline."},
     {"wait", pool_wait, METH_VARARGS,
      "Sleeps until something has happened since the given generation, or the seconds are over."},
     {"worker", pool_worker, METH_O,

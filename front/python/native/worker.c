@@ -359,6 +359,20 @@ static bool is_timed(const forkfold_item *item)
     return item->index % context->timed_every == 0;
 }
 
+/* A worker holds the GIL but between two items. */
+static void hold_gil(void)
+{
+    if (released != NULL)
+        PyEval_RestoreThread(released);
+    released = NULL;
+}
+
+static void let_gil_go(void)
+{
+    if (has_threads())
+        released = PyEval_SaveThread();
+}
+
 int ffpy_worker_run(const forkfold_item *item)
 {
     static struct ffpy_bytes scratch;
@@ -371,9 +385,7 @@ int ffpy_worker_run(const forkfold_item *item)
     PyObject *views = NULL;
     int code;
 
-    if (released != NULL)
-        PyEval_RestoreThread(released);
-    released = NULL;
+    hold_gil();
     code = run(item, &out, &views) ? 0 : 1;
     write_output();
     out.header.busy_ns = timed ? clock_ns() - begin_ns : FFPY_NOT_TIMED;
@@ -383,7 +395,78 @@ int ffpy_worker_run(const forkfold_item *item)
     if (out.bytes.room > SCRATCH_MOST)
         ffpy_bytes_free(&out.bytes);
     scratch = out.bytes;
-    if (has_threads())
-        released = PyEval_SaveThread();
+    let_gil_go();
+    return code;
+}
+
+/* ---- Batches of a pipeline ----------------------------------------------- */
+
+/* Calls the function on one item of a batch; what becomes of it goes to made. */
+static bool run_entry(const forkfold_item *item, const char *data, size_t bytes,
+                      struct outgoing *out, struct ffpy_bytes *made)
+{
+    const struct ffpy_context *context = item->context;
+    PyObject *argument = ffpy_decode(data, bytes, &(struct ffpy_source){0});
+    PyObject *value = argument == NULL ? NULL : call_function(item, argument);
+    struct ffpy_entry entry = {.stage = (uint32_t)context->stage};
+    bool done;
+
+    Py_XDECREF(argument);
+    out->header.outcome = FFPY_VALUE;
+    done = value != NULL ? encode_value(out, value) : encode_error(out, NULL);
+    if (!done && value != NULL)
+        done = encode_error(out, value);
+    Py_XDECREF(value);
+    entry.outcome = out->header.outcome;
+    entry.bytes = out->bytes.used;
+    return done && ffpy_bytes_add(made, &entry, sizeof(entry)) &&
+           ffpy_bytes_add(made, out->bytes.data, out->bytes.used);
+}
+
+static bool run_batch(const forkfold_item *item, struct outgoing *out, struct ffpy_bytes *made)
+{
+    const char *at = item->arguments[0];
+    const char *end = at + item->argument_bytes[0];
+    struct ffpy_entry entry;
+
+    while (ffpy_take_entry(&at, end, &entry)) {
+        const char *data = at - entry.bytes;
+        bool done = entry.outcome == FFPY_VALUE ? run_entry(item, data, entry.bytes, out, made)
+                                                : ffpy_bytes_add(made, &entry, sizeof(entry)) &&
+                                                      ffpy_bytes_add(made, data, entry.bytes);
+
+        if (!done)
+            return false;
+    }
+    return !PyErr_Occurred();
+}
+
+static int publish_batch(const forkfold_item *item, const struct ffpy_bytes *made)
+{
+    char *result = forkfold_item_reserve(item, made->used);
+
+    if (result == NULL)
+        return forkfold_item_fail(item, "there is no room for a result of %zu bytes", made->used);
+    memcpy(result, made->data, made->used);
+    return 0;
+}
+
+int ffpy_worker_run_batch(const forkfold_item *item)
+{
+    static struct ffpy_bytes scratch[2];
+    struct outgoing out = {.placer = {.dumps = ffpy_helpers.dumps_result, .least = FFPY_NO_BUFFERS},
+                           .bytes = scratch[0]};
+    int code;
+
+    hold_gil();
+    scratch[1].used = 0;
+    code = run_batch(item, &out, &scratch[1]) ? 0 : 1;
+    write_output();
+    code = code == 0 ? publish_batch(item, &scratch[1]) : fail(item);
+    scratch[0] = out.bytes;
+    for (int i = 0; i < 2; i++)
+        if (scratch[i].room > SCRATCH_MOST)
+            ffpy_bytes_free(&scratch[i]);
+    let_gil_go();
     return code;
 }
