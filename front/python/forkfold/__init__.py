@@ -13,9 +13,12 @@ from forkfold._native import version as __version__
 from forkfold.executor import Executor
 from forkfold.pipeline import Pipeline
 from forkfold.pool import AsyncResult, IMapIterator, Pool, PoolStats, array
+from forkfold._errors import QueueEnded
+from forkfold.queues import Queue
 from forkfold.words import FailedInput, InputsFailed, WordCounts, count_words
 
 __all__ = ["AsyncResult", "DeadlineExceeded", "Executor", "IMapIterator", "InitializerFailed",
            "Pool", "PoolError", "PoolStats", "RemoteError", "WorkerDied", "WorkerTimeout",
            "__version__", "array", "available_cpus"]
-__all__ += ["FailedInput", "InputsFailed", "WordCounts", "count_words", "Pipeline"]
+__all__ += ["FailedInput", "InputsFailed", "WordCounts", "count_words", "Pipeline", "Queue",
+            "QueueEnded"]

@@ -41,7 +41,8 @@ _FUNCTIONS_KEPT = 128
 _native.configure(
     share_bytes=SHARE_BYTES, dumps=_pickling.dumps, dumps_result=_pickling.dumps_result,
     loads=_pickling.loads, pack_error=_worker.pack_error, load_error=_errors.load_error,
-    make_failed=_errors.make_failed, pool_error=_errors.pool_error, start=_worker.start)
+    make_failed=_errors.make_failed, pool_error=_errors.pool_error, queue_ended=_errors.QueueEnded,
+    start=_worker.start)
 
 
 class Job(Protocol):

@@ -4,7 +4,13 @@
 from __future__ import annotations
 
 import pickle
+import sys
 from typing import Any
+
+if sys.version_info >= (3, 13):
+    from queue import ShutDown as _Ended
+else:
+    _Ended = Exception
 
 # Codes of the C library that have a class of their own; see forkfold/error.h.
 _DEADLINE = -7
@@ -33,6 +39,13 @@ class DeadlineExceeded(PoolError, TimeoutError):
 
 class InitializerFailed(PoolError):
     """The initializer failed in every worker; the message ends with the last traceback."""
+
+
+class QueueEnded(_Ended):
+    """A queue has ended: nothing more can be put to it, and all that was put has been taken.
+
+    From Python 3.13 on it is a queue.ShutDown.
+    """
 
 
 class RemoteError(Exception):

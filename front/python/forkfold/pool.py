@@ -656,10 +656,15 @@ _newest: weakref.ref[Pool] | None = None
 
 def array(shape: int | tuple[int, ...], dtype: Any = float) -> Any:
     """Pool.array() of the pool that was opened last, which has to be there."""
+    return newest_pool("an array").array(shape, dtype)
+
+
+def newest_pool(what: str) -> Pool:
+    """The pool that was opened last, whose workers are to share something."""
     pool = None if _newest is None else _newest()
     if pool is None or pool._state != _RUN:
-        raise ValueError("an array is shared with the workers of a pool: open one first")
-    return pool.array(shape, dtype)
+        raise ValueError(f"{what} is shared with the workers of a pool: open one first")
+    return pool
 
 
 class _One:

@@ -323,6 +323,7 @@ static PyObject *adopt(ffpy_pool *pool, const struct wishes *wishes, struct item
     self->busy_ns = self->timed = self->read = 0;
     items->blocks = (struct ffpy_blocks){0};
     pool->open_things++;
+    pool->open_calls++;
     return (PyObject *)self;
 }
 
@@ -370,6 +371,7 @@ static void call_dealloc(PyObject *object)
     else
         spare_blocks(&self->blocks, &self->pool->spare);
     Py_XDECREF(self->held);
+    self->pool->open_calls--;
     ffpy_pool_drop(self->pool);
     Py_DECREF((PyObject *)self->pool);
     PyObject_Free(object);

@@ -7,7 +7,7 @@ size_t ffpy_share_bytes;
 
 #define HELPERS(each)                                                                              \
     each(dumps) each(dumps_result) each(loads) each(pack_error) each(load_error) each(make_failed) \
-        each(pool_error) each(start)
+        each(pool_error) each(queue_ended) each(start)
 
 static PyObject *configure(PyObject *module, PyObject *args, PyObject *kwargs)
 {
@@ -19,7 +19,8 @@ static PyObject *configure(PyObject *module, PyObject *args, PyObject *kwargs)
     Py_ssize_t share_bytes;
 
     (void)module;
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "nOOOOOOOO", names, &share_bytes HELPERS(PLACE)))
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "nOOOOOOOOO", names,
+                                     &share_bytes HELPERS(PLACE)))
         return NULL;
     HELPERS(SET)
     ffpy_share_bytes = (size_t)share_bytes;
@@ -63,6 +64,7 @@ static PyObject *crash_text(PyObject *module, PyObject *fd)
 }
 
 static PyMethodDef functions[] = {
+    {"attach_queue", ffpy_queue_attach, METH_VARARGS, "In a worker: a Queue by its handle."},
     {"available_cpus", available_cpus, METH_NOARGS, "The CPUs that this process may use."},
     {"chunk_size", chunk_size, METH_VARARGS, "How many items a worker should claim at once."},
     {"configure", (PyCFunction)(void (*)(void))configure, METH_VARARGS | METH_KEYWORDS,
@@ -81,6 +83,7 @@ static int add_types(PyObject *module)
                    PyModule_AddType(module, &ffpy_call_type) < 0 ||
                    PyModule_AddType(module, &ffpy_counts_type) < 0 ||
                    PyModule_AddType(module, &ffpy_pipeline_type) < 0 ||
+                   PyModule_AddType(module, &ffpy_queue_type) < 0 ||
                    PyModule_AddType(module, &ffpy_array_type) < 0 ||
                    PyModule_AddType(module, &ffpy_view_type) < 0 ||
                    PyModule_AddStringConstant(module, "version", forkfold_version()) < 0

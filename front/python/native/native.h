@@ -33,6 +33,7 @@ struct ffpy_helpers {
     PyObject *make_failed;  /* (reason, detail, index, attempts, signal, exit code, backtrace, text)
                               -> exception */
     PyObject *pool_error;   /* (code, message) -> exception */
+    PyObject *queue_ended;  /* the exception */
     PyObject *start;        /* (number, descriptor for text, initializer, initargs) in a worker */
 };
 
@@ -151,6 +152,12 @@ struct ffpy_start {
 /* Buffers of so many bytes are shared, instead of being part of the pickle; 0 = none are. */
 extern size_t ffpy_share_bytes;
 
+/* In the worker, what tells its pool from others; 0 elsewhere. */
+uint64_t ffpy_worker_pool(void);
+
+/* In a worker, how many items it has begun: what one held of a queue is not the next one's. */
+extern uint64_t ffpy_runs;
+
 int ffpy_worker_start(void *context);
 int ffpy_worker_run(const forkfold_item *item);
 int ffpy_worker_run_batch(const forkfold_item *item); /* of a pipeline */
@@ -186,6 +193,9 @@ typedef struct ffpy_pool {
     bool is_cancellable; /* the pool watches cancel_fd, which ends that when it is written to */
     int cancel_fd;
     struct ffpy_array *arrays;
+    size_t open_calls;                              /* and pipelines: those among the open things */
+    forkfold_queue *forgotten[FORKFOLD_QUEUES_MAX]; /* closed when there is no call any more */
+    unsigned forgotten_count;
     struct ffpy_blocks spare; /* for the next calls: memory costs most when it is first touched */
     struct ffpy_blocks kept;  /* what workers still refer to */
     struct ffpy_bytes scratch[2];
@@ -203,6 +213,7 @@ extern PyTypeObject ffpy_array_type;
 extern PyTypeObject ffpy_pool_type;
 extern PyTypeObject ffpy_call_type;
 extern PyTypeObject ffpy_pipeline_type;
+extern PyTypeObject ffpy_queue_type;
 
 /* Raises what a code of the C library means.  Returns NULL. */
 PyObject *ffpy_raise(const ffpy_pool *pool, int code, const char *message);
@@ -233,6 +244,11 @@ PyObject *ffpy_call_begin(ffpy_pool *pool, PyObject *args);
 
 /* Opens a pipeline; see pipeline() in _native.pyi. */
 PyObject *ffpy_pipeline_new(ffpy_pool *pool, PyObject *args);
+
+/* Opens a queue, and closes those that nobody knows any more. */
+PyObject *ffpy_queue_new(ffpy_pool *pool, PyObject *args);
+PyObject *ffpy_queue_attach(PyObject *module, PyObject *args);
+void ffpy_queues_close(ffpy_pool *pool);
 
 /* New exceptions: of an outcome that is no value, and of an item that failed. */
 PyObject *ffpy_make_error(uint32_t outcome, PyObject *value, uint64_t index);

@@ -106,6 +106,7 @@ PyObject *ffpy_pipeline_new(ffpy_pool *pool, PyObject *args)
     memset((char *)self + sizeof(PyObject), 0, sizeof(*self) - sizeof(PyObject));
     self->pool = (ffpy_pool *)Py_NewRef((PyObject *)pool);
     pool->open_things++;
+    pool->open_calls++;
     options.user = self;
     if (!open_pipeline(self, stages, &options, timeout_ns))
         Py_CLEAR(self);
@@ -120,6 +121,7 @@ static void pipeline_dealloc(PyObject *object)
         forkfold_pipeline_close(self->pipeline);
     for (unsigned i = 0; i < PLACES; i++)
         ffpy_bytes_free(&self->places[i]);
+    self->pool->open_calls--;
     ffpy_pool_drop(self->pool);
     Py_DECREF((PyObject *)self->pool);
     PyObject_Free(object);

@@ -146,6 +146,7 @@ static PyObject *pool_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
 /* Calls go before the pool, and shared arrays between the two. */
 static void free_pool(ffpy_pool *self)
 {
+    ffpy_queues_close(self);
     ffpy_blocks_close(&self->kept);
     ffpy_blocks_close(&self->spare);
     forkfold_pool_close(self->pool);
@@ -394,6 +395,11 @@ static PyObject *pool_begin(PyObject *object, PyObject *args)
     return ffpy_call_begin((ffpy_pool *)object, args);
 }
 
+static PyObject *pool_queue(PyObject *object, PyObject *args)
+{
+    return ffpy_queue_new((ffpy_pool *)object, args);
+}
+
 static PyObject *pool_pipeline(PyObject *object, PyObject *args)
 {
     return ffpy_pipeline_new((ffpy_pool *)object, args);
@@ -407,6 +413,7 @@ static PyMethodDef methods[] = {
     {"dispatch", pool_dispatch, METH_NOARGS, "Takes notice of what has happened, without waiting."},
     {"notify", pool_notify, METH_NOARGS, "Has all threads that wait look again."},
     {"pipeline", pool_pipeline, METH_VARARGS, "Opens a Pipeline."},
+    {"queue", pool_queue, METH_VARARGS, "Opens a Queue."},
     {"wait", pool_wait, METH_VARARGS,
      "Sleeps until something has happened since the given generation, or the seconds are over."},
     {"worker", pool_worker, METH_O,

@@ -26,6 +26,9 @@ static PyObject *functions;
 static uint64_t current_serial;
 static PyObject *current_function;
 
+/* What the worker was started with. */
+static const struct ffpy_start *birth;
+
 /* The GIL was let go of. */
 static PyThreadState *released;
 
@@ -43,6 +46,7 @@ int ffpy_worker_start(void *context)
     PyObject *well;
     int failed;
 
+    birth = start;
     PyOS_AfterFork_Child();
     functions = PyDict_New();
     well = functions == NULL ? NULL
@@ -53,6 +57,11 @@ int ffpy_worker_start(void *context)
         PyErr_Print();
     Py_XDECREF(well);
     return failed;
+}
+
+uint64_t ffpy_worker_pool(void)
+{
+    return birth == NULL ? 0 : (uint64_t)(uintptr_t)birth->births;
 }
 
 PyObject *ffpy_output_is_due(PyObject *module, PyObject *flush)
@@ -365,6 +374,7 @@ static void hold_gil(void)
     if (released != NULL)
         PyEval_RestoreThread(released);
     released = NULL;
+    ffpy_runs++;
 }
 
 static void let_gil_go(void)
