@@ -58,7 +58,7 @@ static inline forkfold_matrix forkfold_matrix_transposed(const forkfold_matrix *
  * that depends on the shapes, the processor and the number of workers.
  *
  * Matrices in shared arrays are read and written where they lie; the others, if the product is large
- * enough for the workers, are copied.
+ * enough for the workers, are copied.  pool may be NULL: then the calling process multiplies.
  *
  * Errors: FORKFOLD_E_INVALID (types, shapes that do not go together, NULL; nothing was computed),
  * FORKFOLD_E_UNSUPPORTED (the library was built without OpenBLAS, or cannot load it),

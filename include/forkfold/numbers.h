@@ -4,7 +4,7 @@
  * depend on the order of the numbers, on workers, or on crashes.
  *
  * Numbers in a shared array are read by the workers.  Others are read by the calling process alone,
- * which takes less time than copying them to where workers see them.
+ * which takes less time than copying them to where workers see them; for them pool may be NULL.
  */
 #ifndef FORKFOLD_NUMBERS_H
 #define FORKFOLD_NUMBERS_H

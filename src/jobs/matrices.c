@@ -30,10 +30,10 @@ static int check_type(forkfold_pool *pool, const forkfold_matrix *matrix, const 
                       enum forkfold_type type)
 {
     if (matrix->type != FORKFOLD_F32 && matrix->type != FORKFOLD_F64)
-        return ff_error_set(&pool->error, FORKFOLD_E_INVALID, "the %s has to be of type f32 or f64",
-                            name);
+        return ff_error_set(ff_call_error(pool), FORKFOLD_E_INVALID,
+                            "the %s has to be of type f32 or f64", name);
     if (matrix->type != type)
-        return ff_error_set(&pool->error, FORKFOLD_E_INVALID,
+        return ff_error_set(ff_call_error(pool), FORKFOLD_E_INVALID,
                             "the %s is not of the same type as the left matrix", name);
     return 0;
 }
@@ -45,18 +45,18 @@ static int check_matrix(forkfold_pool *pool, const forkfold_matrix *matrix, cons
     unsigned long long columns = matrix->columns;
 
     if (rows > INT_MAX || columns > INT_MAX)
-        return ff_error_set(&pool->error, FORKFOLD_E_LIMIT,
+        return ff_error_set(ff_call_error(pool), FORKFOLD_E_LIMIT,
                             "the %s is %llu x %llu; rows and columns up to %d are possible", name,
                             rows, columns, INT_MAX);
     if (!ff_matrix_is_empty(matrix) && matrix->data == NULL)
-        return ff_error_set(&pool->error, FORKFOLD_E_INVALID,
+        return ff_error_set(ff_call_error(pool), FORKFOLD_E_INVALID,
                             "there is no %s of %llu x %llu at NULL", name, rows, columns);
     if ((uintptr_t)matrix->data % forkfold_type_bytes(matrix->type) != 0)
-        return ff_error_set(&pool->error, FORKFOLD_E_INVALID,
+        return ff_error_set(ff_call_error(pool), FORKFOLD_E_INVALID,
                             "the %s is not aligned as its type is", name);
     if (!ff_matrix_find_extent(matrix, &extent))
         return ff_error_set(
-            &pool->error, FORKFOLD_E_INVALID,
+            ff_call_error(pool), FORKFOLD_E_INVALID,
             "the %s, %llu x %llu with strides %lld and %lld, is larger than any memory", name, rows,
             columns, (long long)matrix->row_stride, (long long)matrix->column_stride);
     return 0;
@@ -67,7 +67,7 @@ static int check_shapes(forkfold_pool *pool, const forkfold_matrix *left,
 {
     if (left->columns != right->rows)
         return ff_error_set(
-            &pool->error, FORKFOLD_E_INVALID,
+            ff_call_error(pool), FORKFOLD_E_INVALID,
             "a %llu x %llu matrix cannot be multiplied by a %llu x %llu one: it has "
             "%llu columns, the other %llu rows",
             (unsigned long long)left->rows, (unsigned long long)left->columns,
@@ -75,7 +75,7 @@ static int check_shapes(forkfold_pool *pool, const forkfold_matrix *left,
             (unsigned long long)left->columns, (unsigned long long)right->rows);
     if (product->rows != left->rows || product->columns != right->columns)
         return ff_error_set(
-            &pool->error, FORKFOLD_E_INVALID,
+            ff_call_error(pool), FORKFOLD_E_INVALID,
             "the product of a %llu x %llu and a %llu x %llu matrix is %llu x %llu, not %llu x %llu",
             (unsigned long long)left->rows, (unsigned long long)left->columns,
             (unsigned long long)right->rows, (unsigned long long)right->columns,
@@ -97,11 +97,11 @@ static int check(forkfold_pool *pool, const forkfold_matrix *left, const forkfol
 {
     const forkfold_matrix *const matrices[] = {left, right, product};
     static const char *const names[] = {"left matrix", "right matrix", "product"};
-    int code = ff_call_check(pool);
+    int code = pool == NULL ? 0 : ff_call_check(pool);
 
     for (int i = 0; i < 3 && code == 0; i++) {
         if (matrices[i] == NULL) {
-            ff_error_set(&pool->error, FORKFOLD_E_INVALID, "there is no %s", names[i]);
+            ff_error_set(ff_call_error(pool), FORKFOLD_E_INVALID, "there is no %s", names[i]);
             return FORKFOLD_E_INVALID;
         }
     }
@@ -112,7 +112,7 @@ static int check(forkfold_pool *pool, const forkfold_matrix *left, const forkfol
     for (int i = 0; i < 3 && code == 0; i++)
         code = check_matrix(pool, matrices[i], names[i]);
     if (code == 0 && !ff_matrix_is_disjoint(product))
-        code = ff_error_set(&pool->error, FORKFOLD_E_INVALID,
+        code = ff_error_set(ff_call_error(pool), FORKFOLD_E_INVALID,
                             "elements of the product overlap: it is %llu x %llu with strides %lld "
                             "and %lld",
                             (unsigned long long)product->rows, (unsigned long long)product->columns,
@@ -170,7 +170,7 @@ static int make_room(struct work *work, struct side *side)
     } else {
         data = side->own = malloc(count * forkfold_type_bytes(side->given.type));
         if (data == NULL)
-            return ff_error_set(&work->pool->error, FORKFOLD_E_MEMORY,
+            return ff_error_set(ff_call_error(work->pool), FORKFOLD_E_MEMORY,
                                 "no memory for the copy of a matrix");
     }
     side->used = ff_matrix_packed(&side->given, data);
@@ -274,7 +274,8 @@ static bool is_for_workers(const struct work *work)
     double operations = (double)work->left.given.rows * (double)work->left.given.columns *
                         (double)work->right.given.columns;
 
-    return forkfold_pool_workers(work->pool) > 1 && operations >= OPERATIONS_LEAST &&
+    return work->pool != NULL && forkfold_pool_workers(work->pool) > 1 &&
+           operations >= OPERATIONS_LEAST &&
            operations >= (double)count_copied(work) * OPERATIONS_PER_COPY;
 }
 
@@ -289,7 +290,7 @@ int forkfold_multiply_matrices(forkfold_pool *pool, const forkfold_matrix *left,
         return code;
     code = ff_blas_load(problem, sizeof(problem));
     if (code < 0)
-        return ff_error_set(&pool->error, code, "%s", problem);
+        return ff_error_set(ff_call_error(pool), code, "%s", problem);
     if (ff_matrix_is_empty(left) || ff_matrix_is_empty(right)) {
         ff_matrix_clear(product);
         return 0;

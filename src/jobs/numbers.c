@@ -65,7 +65,8 @@ static int walk_here(forkfold_pool *pool, const struct walk *walk, void *total)
     void *partial = aligned_alloc(64, (walk->partial_bytes + 63) & ~(size_t)63);
 
     if (partial == NULL)
-        return ff_error_set(&pool->error, FORKFOLD_E_MEMORY, "no memory for partial results");
+        return ff_error_set(ff_call_error(pool), FORKFOLD_E_MEMORY,
+                            "no memory for partial results");
     for (uint64_t i = 0; i < range_count(walk); i++) {
         visit_range(walk, i, partial);
         walk->merge(total, partial);
@@ -99,10 +100,12 @@ static int walk_in_workers(forkfold_pool *pool, const struct walk *walk, void *t
 static int walk_all(forkfold_pool *pool, struct walk *walk, void *total)
 {
     const forkfold_numbers *numbers = &walk->numbers;
-    uint64_t wanted = numbers->count / ((uint64_t)forkfold_pool_workers(pool) * RANGES_PER_WORKER);
+    uint64_t workers = pool == NULL ? 1 : forkfold_pool_workers(pool);
+    uint64_t wanted = numbers->count / (workers * RANGES_PER_WORKER);
 
     walk->step = wanted > RANGE_LEAST ? wanted : RANGE_LEAST;
-    if (ff_is_shared(pool, numbers->data, numbers->count * forkfold_type_bytes(numbers->type)))
+    if (pool != NULL &&
+        ff_is_shared(pool, numbers->data, numbers->count * forkfold_type_bytes(numbers->type)))
         return walk_in_workers(pool, walk, total);
     return walk_here(pool, walk, total);
 }
@@ -111,18 +114,19 @@ static int check(forkfold_pool *pool, const forkfold_numbers *numbers, const cha
                  unsigned allowed)
 {
     uint64_t bytes;
-    int code = ff_call_check(pool);
+    int code = pool == NULL ? 0 : ff_call_check(pool);
 
     if (code < 0)
         return code;
     if ((unsigned)numbers->type >= 32 || (allowed >> numbers->type & 1) == 0)
-        return ff_error_set(&pool->error, FORKFOLD_E_INVALID, "the numbers have to be of type %s",
-                            types);
+        return ff_error_set(ff_call_error(pool), FORKFOLD_E_INVALID,
+                            "the numbers have to be of type %s", types);
     if (numbers->count > 0 && numbers->data == NULL)
-        return ff_error_set(&pool->error, FORKFOLD_E_INVALID, "there are no %llu numbers at NULL",
+        return ff_error_set(ff_call_error(pool), FORKFOLD_E_INVALID,
+                            "there are no %llu numbers at NULL",
                             (unsigned long long)numbers->count);
     if (__builtin_mul_overflow(numbers->count, forkfold_type_bytes(numbers->type), &bytes))
-        return ff_error_set(&pool->error, FORKFOLD_E_INVALID,
+        return ff_error_set(ff_call_error(pool), FORKFOLD_E_INVALID,
                             "%llu numbers are larger than any memory",
                             (unsigned long long)numbers->count);
     return 0;
@@ -162,11 +166,12 @@ int forkfold_sum_floats(forkfold_pool *pool, const forkfold_numbers *numbers, do
     case FF_SUM_ROUNDED:
         return 0;
     case FF_SUM_OVERFLOW:
-        return ff_error_set(&pool->error, FORKFOLD_E_RANGE, "the sum is beyond the largest double");
+        return ff_error_set(ff_call_error(pool), FORKFOLD_E_RANGE,
+                            "the sum is beyond the largest double");
     case FF_SUM_UNDEFINED:
         break;
     }
-    return ff_error_set(&pool->error, FORKFOLD_E_RANGE,
+    return ff_error_set(ff_call_error(pool), FORKFOLD_E_RANGE,
                         "there are infinities of both signs: they have no sum");
 }
 
@@ -233,13 +238,13 @@ static int narrow(forkfold_pool *pool, struct walk *walk)
     int code;
 
     if (buckets == NULL)
-        return ff_error_set(&pool->error, FORKFOLD_E_MEMORY, "no memory to find the median");
+        return ff_error_set(ff_call_error(pool), FORKFOLD_E_MEMORY, "no memory to find the median");
     walk->visit = count_buckets;
     walk->merge = merge_buckets;
     walk->partial_bytes = FF_SELECTION_BUCKETS * sizeof(*buckets);
     code = walk_all(pool, walk, buckets);
     if (code == 0 && ff_selection_narrow(&walk->selection, buckets) < 0)
-        code = ff_error_set(&pool->error, FORKFOLD_E_DAMAGED,
+        code = ff_error_set(ff_call_error(pool), FORKFOLD_E_DAMAGED,
                             "the numbers changed while their median was looked for");
     free(buckets);
     return code;
@@ -283,7 +288,7 @@ static int finish_median(forkfold_pool *pool, struct walk *walk, uint64_t *lower
     int code;
 
     if (all == NULL)
-        return ff_error_set(&pool->error, FORKFOLD_E_MEMORY, "no memory to find the median");
+        return ff_error_set(ff_call_error(pool), FORKFOLD_E_MEMORY, "no memory to find the median");
     all->found = (struct ff_gathered){.above = UINT64_MAX};
     walk->visit = gather_keys;
     walk->merge = merge_keys;
@@ -291,7 +296,7 @@ static int finish_median(forkfold_pool *pool, struct walk *walk, uint64_t *lower
     code = walk_all(pool, walk, all);
     if (code == 0 && ff_selection_finish(&walk->selection, all->keys, all->found.count,
                                          all->found.above, lower, upper) < 0)
-        code = ff_error_set(&pool->error, FORKFOLD_E_DAMAGED,
+        code = ff_error_set(ff_call_error(pool), FORKFOLD_E_DAMAGED,
                             "the numbers changed while their median was looked for");
     free(all);
     return code;
@@ -350,7 +355,7 @@ static void merge_moments_i64(void *total, const void *partial)
 
 static int fail_count(forkfold_pool *pool)
 {
-    return ff_error_set(&pool->error, FORKFOLD_E_DAMAGED,
+    return ff_error_set(ff_call_error(pool), FORKFOLD_E_DAMAGED,
                         "a worker damaged its partial result; there is no result");
 }
 
@@ -412,7 +417,8 @@ int forkfold_get_statistics(forkfold_pool *pool, const forkfold_numbers *numbers
     if (code < 0)
         return code;
     if (numbers->count == 0)
-        return ff_error_set(&pool->error, FORKFOLD_E_INVALID, "no numbers have no statistics");
+        return ff_error_set(ff_call_error(pool), FORKFOLD_E_INVALID,
+                            "no numbers have no statistics");
     code = numbers->type == FORKFOLD_F64 ? float_statistics(pool, &walk, &found)
                                          : integer_statistics(pool, &walk, &found);
     if (code == 0)

@@ -106,6 +106,12 @@ int ff_call_check_alive(forkfold_pool *pool);
 /* Whether a call can begin here and now: 0, FORKFOLD_E_FORKED, FORKFOLD_E_SUPERVISOR, FORKFOLD_E_BUSY. */
 int ff_call_check(forkfold_pool *pool);
 
+/* Where errors of a job go that can do without a pool, which is NULL then. */
+static inline struct ff_error *ff_call_error(forkfold_pool *pool)
+{
+    return pool == NULL ? NULL : &pool->error;
+}
+
 /*
  * The file of a slot for what did not fit in memory (spill.h).  A descriptor of the pool's, or a
  * negative code with the pool's error.  Between calls, or from a call's own thread.

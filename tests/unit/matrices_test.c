@@ -324,6 +324,16 @@ static void only_large_products_need_workers(void **state)
     forkfold_pool_close(pool);
 }
 
+static void without_a_pool_the_calling_process_multiplies(void **state)
+{
+    (void)state;
+    seed_random();
+    for (unsigned i = 0; i < LARGE_SHAPES; i++)
+        assert_multiplies(NULL, i % 2 == 0 ? FORKFOLD_F64 : FORKFOLD_F32, large_shapes[i],
+                          (struct places){ROWS, COLUMNS, SPARSE, {false, false, false}});
+    assert_int_equal(forkfold_multiply_matrices(NULL, NULL, NULL, NULL), FORKFOLD_E_INVALID);
+}
+
 /* ---- Rounding ------------------------------------------------------------ */
 
 /*
@@ -558,6 +568,7 @@ int main(void)
         cmocka_unit_test(small_products_are_exact_in_all_layouts),
         cmocka_unit_test(large_products_are_exact_wherever_they_lie),
         cmocka_unit_test(only_large_products_need_workers),
+        cmocka_unit_test(without_a_pool_the_calling_process_multiplies),
         cmocka_unit_test(products_of_fractions_are_within_the_bound_of_their_errors),
         cmocka_unit_test(what_is_not_a_number_spreads_as_in_arithmetic),
         cmocka_unit_test(product_may_be_one_of_the_factors),

@@ -197,6 +197,30 @@ static void bad_numbers_are_refused(void **state)
     forkfold_pool_close(pool);
 }
 
+static void no_pool_is_needed_for_numbers_that_are_not_shared(void **state)
+{
+    const double numbers[] = {0x1p53, 1, 1, -HUGE_VAL, HUGE_VAL};
+    const int64_t integers[] = {INT64_MAX, INT64_MAX, -5};
+    forkfold_numbers given = {.data = numbers, .type = FORKFOLD_F64, .count = 3};
+    forkfold_statistics found;
+    forkfold_int128 wide;
+    double sum = 0;
+
+    (void)state;
+    assert_int_equal(forkfold_sum_floats(NULL, &given, &sum), 0);
+    assert_same(sum, 0x1p53 + 2);
+    assert_int_equal(forkfold_get_statistics(NULL, &given, &found), 0);
+    assert_same(found.median, 1);
+    given.count = 5;
+    assert_int_equal(forkfold_sum_floats(NULL, &given, &sum), FORKFOLD_E_RANGE);
+    given.count = 0;
+    assert_int_equal(forkfold_get_statistics(NULL, &given, &found), FORKFOLD_E_INVALID);
+    given = (forkfold_numbers){.data = integers, .type = FORKFOLD_I64, .count = 3};
+    assert_int_equal(forkfold_sum_integers(NULL, &given, &wide), 0);
+    assert_int_equal(wide.high, 0);
+    assert_int_equal(wide.low, UINT64_MAX - 6);
+}
+
 /* ---- Primes -------------------------------------------------------------- */
 
 static bool is_prime(uint64_t number)
@@ -288,6 +312,7 @@ int main(void)
         cmocka_unit_test(nan_makes_all_statistics_nan),
         cmocka_unit_test(integers_are_summed_in_128_bits),
         cmocka_unit_test(bad_numbers_are_refused),
+        cmocka_unit_test(no_pool_is_needed_for_numbers_that_are_not_shared),
         cmocka_unit_test(primes_are_listed_in_order),
         cmocka_unit_test(many_primes_are_counted_and_listed),
         cmocka_unit_test(large_primes_take_64_bits),
