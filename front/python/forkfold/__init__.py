@@ -12,6 +12,7 @@ from forkfold._native import available_cpus
 from forkfold._native import version as __version__
 from forkfold.executor import Executor
 from forkfold.pipeline import Pipeline
+from forkfold.jobs import (Statistics, chunk_size, count_primes, matmul, primes, statistics, sum)
 from forkfold.pool import AsyncResult, IMapIterator, Pool, PoolStats, array
 from forkfold._errors import QueueEnded
 from forkfold.queues import Queue
@@ -22,3 +23,4 @@ __all__ = ["AsyncResult", "DeadlineExceeded", "Executor", "IMapIterator", "Initi
            "__version__", "array", "available_cpus"]
 __all__ += ["FailedInput", "InputsFailed", "WordCounts", "count_words", "Pipeline", "Queue",
             "QueueEnded"]
+__all__ += ["Statistics", "chunk_size", "count_primes", "matmul", "primes", "statistics", "sum"]

@@ -20,6 +20,7 @@ static void array_dealloc(PyObject *object)
     ffpy_array *self = (ffpy_array *)object;
     ffpy_array **link = &self->pool->arrays;
 
+    ffpy_pool_await(self->pool);
     while (*link != self)
         link = &(*link)->next;
     *link = self->next;
@@ -37,7 +38,6 @@ static void array_dealloc(PyObject *object)
 PyObject *ffpy_array_new(ffpy_pool *pool, uint64_t bytes)
 {
     forkfold_shared *shared;
-    ffpy_array *self;
     int code;
 
     if (!ffpy_pool_check(pool))
@@ -45,7 +45,13 @@ PyObject *ffpy_array_new(ffpy_pool *pool, uint64_t bytes)
     code = forkfold_shared_open(pool->pool, FORKFOLD_RAW, bytes, &shared);
     if (code < 0)
         return ffpy_raise(pool, code, NULL);
-    self = PyObject_New(ffpy_array, &ffpy_array_type);
+    return ffpy_array_adopt(pool, shared);
+}
+
+PyObject *ffpy_array_adopt(ffpy_pool *pool, forkfold_shared *shared)
+{
+    ffpy_array *self = PyObject_New(ffpy_array, &ffpy_array_type);
+
     if (self == NULL) {
         forkfold_shared_close(shared);
         return NULL;
@@ -53,11 +59,11 @@ PyObject *ffpy_array_new(ffpy_pool *pool, uint64_t bytes)
     self->pool = (ffpy_pool *)Py_NewRef((PyObject *)pool);
     self->shared = shared;
     self->data = forkfold_shared_data(shared);
-    self->bytes = bytes;
+    self->bytes = forkfold_shared_count(shared) * forkfold_type_bytes(forkfold_shared_type(shared));
     self->next = pool->arrays;
     pool->arrays = self;
     pool->open_things++;
-    ffpy_lend_to_children(self->data, bytes);
+    ffpy_lend_to_children(self->data, self->bytes);
     return (PyObject *)self;
 }
 

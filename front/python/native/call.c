@@ -59,9 +59,13 @@ static forkfold_shared *take_spare(struct ffpy_blocks *spare, uint64_t bytes)
 
 static forkfold_shared *copy_out(struct items *items, const Py_buffer *view)
 {
-    forkfold_shared *block = take_spare(&items->pool->spare, (uint64_t)view->len);
+    forkfold_shared *block;
     int code = 0;
 
+    /* Pickling may have let a job have it. */
+    if (!ffpy_pool_check(items->pool))
+        return NULL;
+    block = take_spare(&items->pool->spare, (uint64_t)view->len);
     if (block == NULL)
         code = forkfold_shared_open(items->pool->pool, FORKFOLD_RAW, (uint64_t)view->len, &block);
     if (code < 0) {
@@ -204,6 +208,7 @@ static void free_items(struct items *items)
 {
     return_scratch(&items->bytes, &items->pool->scratch[0]);
     return_scratch(&items->offsets, &items->pool->scratch[1]);
+    ffpy_pool_await(items->pool);
     ffpy_blocks_close(&items->blocks);
     Py_XDECREF(items->placed);
     Py_XDECREF(items->held);
@@ -360,8 +365,10 @@ PyObject *ffpy_call_begin(ffpy_pool *pool, PyObject *args)
 static void call_dealloc(PyObject *object)
 {
     call_object *self = (call_object *)object;
-    bool is_over = self->is_done || self->pool->pool == NULL;
+    bool is_over;
 
+    ffpy_pool_await(self->pool);
+    is_over = self->is_done || self->pool->pool == NULL;
     if (self->call != NULL && self->pool->pool != NULL)
         forkfold_call_close(self->call);
     if (self->pool->pool == NULL)
@@ -382,6 +389,7 @@ static PyObject *call_cancel(PyObject *object, PyObject *unused)
     call_object *self = (call_object *)object;
 
     (void)unused;
+    ffpy_pool_await(self->pool);
     if (self->pool->pool != NULL)
         forkfold_call_cancel(self->call);
     Py_RETURN_NONE;
@@ -511,6 +519,8 @@ static PyObject *call_done(PyObject *object, PyObject *unused)
     (void)unused;
     if (!call_check(self, false))
         return NULL;
+    if (ffpy_pool_is_lent(self->pool))
+        Py_RETURN_FALSE;
     return PyBool_FromLong(forkfold_call_wait(self->call, 0) != FORKFOLD_E_PENDING);
 }
 
@@ -523,6 +533,7 @@ static PyObject *call_results(PyObject *object, PyObject *unused)
     int code;
 
     (void)unused;
+    ffpy_pool_await(self->pool);
     if (!call_check(self, false))
         return NULL;
     code = forkfold_call_wait(self->call, 0);
@@ -535,6 +546,8 @@ static PyObject *call_results(PyObject *object, PyObject *unused)
         bool is_error;
         PyObject *value = NULL;
 
+        /* Unpickling may have let a job have it. */
+        ffpy_pool_await(self->pool);
         if (forkfold_call_result(self->call, i, &result) == 0)
             value = read_result_or_why(self, &result, &is_error);
         if (value == NULL) {
@@ -558,6 +571,8 @@ static PyObject *call_take(PyObject *object, PyObject *unused)
     (void)unused;
     if (!call_check(self, true))
         return NULL;
+    if (ffpy_pool_is_lent(self->pool))
+        Py_RETURN_NONE;
     code = forkfold_call_next_within(self->call, &result, 0);
     if (code == FORKFOLD_E_PENDING)
         Py_RETURN_NONE;

@@ -70,10 +70,20 @@ static PyMethodDef functions[] = {
     {"configure", (PyCFunction)(void (*)(void))configure, METH_VARARGS | METH_KEYWORDS,
      "Tells the extension of the functions of the package that it calls."},
     {"count_words", ffpy_count_words, METH_VARARGS, "Counts words; see _native.pyi."},
+    {"count_primes", ffpy_count_primes, METH_VARARGS, "How many primes there are below a limit."},
     {"crash_text", crash_text, METH_O,
      "In a worker: the file that handlers of fatal signals write to; see forkfold/pool.h."},
+    {"matrix", ffpy_matrix_new, METH_VARARGS,
+     "A matrix of rows or of a buffer, or None: its elements are not of one type that is known."},
+    {"multiply", ffpy_multiply, METH_VARARGS,
+     "The product of matrices, or None: it would not be exact, or there is no OpenBLAS."},
+    {"numbers", ffpy_numbers_new, METH_O,
+     "Numbers of a list or a buffer, or None: they are not of one type that is known."},
     {"output_is_due", ffpy_output_is_due, METH_O,
      "In a worker: that flush has something to do before the item is over."},
+    {"primes", ffpy_primes, METH_VARARGS, "The primes below a limit, and the bytes of each."},
+    {"statistics", ffpy_statistics, METH_VARARGS, "Count, mean, variance, median and both ends."},
+    {"sum", ffpy_sum, METH_VARARGS, "The sum of numbers."},
     {NULL, NULL, 0, NULL},
 };
 
@@ -85,6 +95,8 @@ static int add_types(PyObject *module)
                    PyModule_AddType(module, &ffpy_pipeline_type) < 0 ||
                    PyModule_AddType(module, &ffpy_queue_type) < 0 ||
                    PyModule_AddType(module, &ffpy_array_type) < 0 ||
+                   PyModule_AddType(module, &ffpy_matrix_type) < 0 ||
+                   PyModule_AddType(module, &ffpy_numbers_type) < 0 ||
                    PyModule_AddType(module, &ffpy_view_type) < 0 ||
                    PyModule_AddStringConstant(module, "version", forkfold_version()) < 0
                ? -1

@@ -3,7 +3,8 @@
  * forkfold._native: the C library as Python objects.
  *
  * The GIL is the lock of a pool: every function of the C library that uses one is called with the
- * GIL held and does not wait.  What waits is poll(), on the pool's descriptor, without the GIL.
+ * GIL held and does not wait.  What waits is poll(), on the pool's descriptor, without the GIL.  Only
+ * jobs wait within the library; to them the pool is lent (loan.c).
  *
  * An item is the argument of one call of the user's function, encoded (codec.c).  What the call
  * needs for all its items, the function above all, is its context.  Results begin with a header
@@ -15,9 +16,11 @@
 #define PY_SSIZE_T_CLEAN
 #include <Python.h>
 
+#include <pthread.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 #include <forkfold/forkfold.h>
 
@@ -177,6 +180,18 @@ struct ffpy_blocks {
 bool ffpy_blocks_add(struct ffpy_blocks *blocks, forkfold_shared *block);
 void ffpy_blocks_close(struct ffpy_blocks *blocks);
 
+/* A pool while it is lent to a job; see loan.c. */
+struct ffpy_loan {
+    pid_t process; /* with thread, who has it */
+    pid_t thread;  /* 0 = nobody has */
+    bool is_main;
+    pthread_mutex_t held; /* by the borrower, without the GIL */
+    PyThreadState *state; /* of the borrower, while it has not got the GIL */
+    bool is_open;         /* the bell is there, and watched */
+    int bell[2];
+    int outer_fd; /* where the interpreter wrote of signals before; or -1 */
+};
+
 typedef struct ffpy_pool {
     PyObject_HEAD forkfold_pool *pool; /* NULL once it is closed */
     int fd;
@@ -199,6 +214,7 @@ typedef struct ffpy_pool {
     struct ffpy_blocks spare; /* for the next calls: memory costs most when it is first touched */
     struct ffpy_blocks kept;  /* what workers still refer to */
     struct ffpy_bytes scratch[2];
+    struct ffpy_loan loan;
 } ffpy_pool;
 
 typedef struct ffpy_array {
@@ -218,8 +234,8 @@ extern PyTypeObject ffpy_queue_type;
 /* Raises what a code of the C library means.  Returns NULL. */
 PyObject *ffpy_raise(const ffpy_pool *pool, int code, const char *message);
 
-/* Whether it can be used.  False with an exception. */
-bool ffpy_pool_check(const ffpy_pool *pool);
+/* Whether it can be used, once it is not lent.  False with an exception. */
+bool ffpy_pool_check(ffpy_pool *pool);
 
 /* Something has happened: whoever waits has another look. */
 void ffpy_pool_notify(ffpy_pool *pool);
@@ -227,8 +243,26 @@ void ffpy_pool_notify(ffpy_pool *pool);
 /* A call or an array is gone; closes the pool if it waits for that. */
 void ffpy_pool_drop(ffpy_pool *pool);
 
+/*
+ * Lends the pool to this thread, which goes on without the GIL, until it gives it back with the code
+ * of what it did.  Both are false with an exception.  After the first one was true the caller drops the pool.
+ */
+bool ffpy_pool_borrow(ffpy_pool *pool);
+bool ffpy_pool_give_back(ffpy_pool *pool, int code);
+
+bool ffpy_pool_is_lent(const ffpy_pool *pool);     /* to another thread */
+bool ffpy_pool_is_borrowed(const ffpy_pool *pool); /* by this one */
+void ffpy_pool_await(ffpy_pool *pool);             /* until it is not lent */
+
+/* The job looks whether it has to end. */
+void ffpy_pool_ring(const ffpy_pool *pool);
+void ffpy_pool_close_bell(ffpy_pool *pool);
+
 /* So many bytes of shared memory, all zero. */
 PyObject *ffpy_array_new(ffpy_pool *pool, uint64_t bytes);
+
+/* An array of the library's, which is the object's then; it is closed if there is none. */
+PyObject *ffpy_array_adopt(ffpy_pool *pool, forkfold_shared *shared);
 
 /* Whether workers see these bytes where they are. */
 bool ffpy_is_in_array(const ffpy_pool *pool, const char *data, size_t bytes);
@@ -238,6 +272,52 @@ bool ffpy_is_in_array(const ffpy_pool *pool, const char *data, size_t bytes);
  * must not be missing there.
  */
 void ffpy_lend_to_children(void *data, size_t bytes);
+
+/* ---- Jobs ---------------------------------------------------------------- */
+
+/* Numbers of one type, in a buffer or in a copy. */
+typedef struct ffpy_numbers {
+    PyObject_HEAD forkfold_numbers numbers;
+    Py_buffer view; /* or all zero */
+    void *copy;     /* or NULL */
+} ffpy_numbers;
+
+typedef struct ffpy_matrix {
+    PyObject_HEAD forkfold_matrix matrix;
+    Py_buffer view;   /* or all zero */
+    PyObject *memory; /* that was made for it, or NULL */
+    bool are_integers;
+    double greatest; /* of integers, whatever their signs */
+    Py_ssize_t shape[2];
+    Py_ssize_t strides[2];
+} ffpy_matrix;
+
+extern PyTypeObject ffpy_numbers_type;
+extern PyTypeObject ffpy_matrix_type;
+
+/* An integer of 64 bits at most, of exactly that type.  False if it is anything else. */
+bool ffpy_as_int64(PyObject *object, int64_t *number);
+
+/* What a buffer's elements are; false if the jobs do not know it. */
+bool ffpy_type_of_format(const char *format, Py_ssize_t itemsize, enum forkfold_type *type);
+
+/* For PyArg_ParseTuple: a pool, or NULL for None. */
+int ffpy_as_pool(PyObject *object, void *result);
+
+/* Whether no sum of products of their integers is rounded, whatever the order. */
+bool ffpy_matrix_is_exact(const ffpy_matrix *left, const ffpy_matrix *right);
+
+/* One that can receive their product, in memory of the pool if there is one. */
+PyObject *ffpy_matrix_product(ffpy_pool *pool, const ffpy_matrix *left, const ffpy_matrix *right);
+
+/* Functions of the module; see _native.pyi. */
+PyObject *ffpy_numbers_new(PyObject *module, PyObject *data);
+PyObject *ffpy_matrix_new(PyObject *module, PyObject *args);
+PyObject *ffpy_sum(PyObject *module, PyObject *args);
+PyObject *ffpy_statistics(PyObject *module, PyObject *args);
+PyObject *ffpy_multiply(PyObject *module, PyObject *args);
+PyObject *ffpy_primes(PyObject *module, PyObject *args);
+PyObject *ffpy_count_primes(PyObject *module, PyObject *args);
 
 /* Begins a call; see begin() in _native.pyi. */
 PyObject *ffpy_call_begin(ffpy_pool *pool, PyObject *args);

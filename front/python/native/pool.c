@@ -42,6 +42,10 @@ PyObject *ffpy_raise(const ffpy_pool *pool, int code, const char *message)
         PyErr_SetString(PyExc_MemoryError, message);
         return NULL;
     }
+    if (code == FORKFOLD_E_RANGE) {
+        PyErr_SetString(PyExc_OverflowError, message);
+        return NULL;
+    }
     error = PyObject_CallFunction(ffpy_helpers.pool_error, "is", code, message);
     if (error != NULL)
         PyErr_SetObject((PyObject *)Py_TYPE(error), error);
@@ -49,8 +53,9 @@ PyObject *ffpy_raise(const ffpy_pool *pool, int code, const char *message)
     return NULL;
 }
 
-bool ffpy_pool_check(const ffpy_pool *pool)
+bool ffpy_pool_check(ffpy_pool *pool)
 {
+    ffpy_pool_await(pool);
     if (pool->pool != NULL && !pool->closes && pool->is_counting) {
         ffpy_raise(NULL, FORKFOLD_E_BUSY, "another thread counts words on this pool");
         return false;
@@ -108,6 +113,7 @@ static int pool_init(PyObject *object, PyObject *args, PyObject *kwargs)
     unsigned long long tasks;
     unsigned long long recycle;
     unsigned long long memory;
+    bool runs_python;
 
     (void)kwargs;
     if (self->start.births != NULL) {
@@ -118,16 +124,18 @@ static int pool_init(PyObject *object, PyObject *args, PyObject *kwargs)
                           &tasks, &recycle, &memory, &max_deaths) ||
         !open_counter(self))
         return -1;
+    runs_python = initializer != Py_None;
     self->start.initializer = Py_NewRef(initializer);
     self->start.initargs = Py_NewRef(initargs);
-    return open_pool(self, &(forkfold_pool_options){.workers = workers,
-                                                    .keep_descriptors = 1,
-                                                    .initializer = ffpy_worker_start,
-                                                    .initializer_context = &self->start,
-                                                    .tasks_per_worker = tasks,
-                                                    .recycle_bytes = recycle,
-                                                    .worker_memory_bytes = memory,
-                                                    .max_deaths = max_deaths});
+    return open_pool(self,
+                     &(forkfold_pool_options){.workers = workers,
+                                              .keep_descriptors = runs_python,
+                                              .initializer = runs_python ? ffpy_worker_start : NULL,
+                                              .initializer_context = &self->start,
+                                              .tasks_per_worker = tasks,
+                                              .recycle_bytes = recycle,
+                                              .worker_memory_bytes = memory,
+                                              .max_deaths = max_deaths});
 }
 
 static PyObject *pool_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
@@ -136,8 +144,10 @@ static PyObject *pool_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
 
     (void)args;
     (void)kwargs;
-    if (self != NULL)
-        self->fd = self->kick_fd = self->cancel_fd = -1;
+    if (self == NULL)
+        return NULL;
+    self->fd = self->kick_fd = self->cancel_fd = self->loan.outer_fd = -1;
+    pthread_mutex_init(&self->loan.held, NULL);
     return (PyObject *)self;
 }
 
@@ -150,6 +160,7 @@ static void free_pool(ffpy_pool *self)
     ffpy_blocks_close(&self->kept);
     ffpy_blocks_close(&self->spare);
     forkfold_pool_close(self->pool);
+    ffpy_pool_close_bell(self);
     self->pool = NULL;
     self->fd = -1;
 }
@@ -169,13 +180,16 @@ static PyObject *pool_close(PyObject *object, PyObject *unused)
     if (self->closes || self->pool == NULL)
         Py_RETURN_NONE;
     self->closes = true;
-    /* Whoever counts does the rest. */
     if (self->is_counting)
         (void)eventfd_write(self->cancel_fd, 1);
-    else
+    ffpy_pool_ring(self);
+    ffpy_pool_await(self);
+    /* A job that is on it ends it, and that of another thread may have done so. */
+    if (self->pool != NULL && !ffpy_pool_is_borrowed(self) && !self->is_counting) {
         forkfold_pool_stop(self->pool);
-    if (self->open_things == 0)
-        free_pool(self);
+        if (self->open_things == 0)
+            free_pool(self);
+    }
     ffpy_pool_notify(self);
     Py_CLEAR(self->start.initializer);
     Py_CLEAR(self->start.initargs);
@@ -196,6 +210,7 @@ static void pool_dealloc(PyObject *object)
         munmap((void *)self->start.births, sizeof(*self->start.births));
     ffpy_bytes_free(&self->scratch[0]);
     ffpy_bytes_free(&self->scratch[1]);
+    pthread_mutex_destroy(&self->loan.held);
     Py_XDECREF(self->start.initializer);
     Py_XDECREF(self->start.initargs);
     Py_TYPE(object)->tp_free(object);
@@ -285,7 +300,7 @@ static int dispatch(ffpy_pool *self)
 {
     int code;
 
-    if (self->closes || self->pool == NULL || self->is_counting)
+    if (self->closes || self->pool == NULL || self->is_counting || ffpy_pool_is_lent(self))
         return 0;
     code = forkfold_pool_dispatch(self->pool);
     self->is_lost |= code == FORKFOLD_E_SUPERVISOR;
@@ -307,8 +322,7 @@ static PyObject *pool_wait(PyObject *object, PyObject *args)
         return NULL;
     if (generation != self->generation || self->closes || self->pool == NULL)
         Py_RETURN_NONE;
-    /* Whoever counts has the descriptor for itself, and tells when it has finished. */
-    leads = !self->has_leader && !self->is_counting;
+    leads = !self->has_leader && !self->is_counting && !ffpy_pool_is_lent(self);
     cause = leads ? lead(self, seconds) : follow(self, seconds);
     code = leads ? dispatch(self) : 0;
     /* Whoever leads next has to be among those that wait, too. */
