@@ -184,7 +184,8 @@ def test_products_of_floats_are_right(matrices):
     assert all(type(number) is float for row in result for number in row)
 
 
-@given(factors(st.one_of(st.integers(-2**70, 2**70), st.fractions(max_denominator=9), st.booleans())))
+@given(factors(st.one_of(st.integers(-2**70, 2**70), st.fractions(max_denominator=9),
+                         st.booleans())))
 def test_products_of_anything_else_are_those_of_python(matrices):
     result = forkfold.matmul(*matrices)
     assert result == multiply(*matrices)
@@ -458,6 +459,38 @@ def test_handlers_run_during_a_job_and_interrupt_it(prepare, pool, check):
                           text=True, check=False, timeout=100)
     assert (done.returncode, done.stderr) == (0, "")
     assert set(done.stdout.split()) == {"True"}
+
+
+def test_handler_may_begin_no_other_job_on_the_pool():
+    program = INTERRUPTED.format(prepare="""
+pool = forkfold.Pool(2)
+def on_alarm(number, frame):
+    signal.setitimer(signal.ITIMER_REAL, 0)
+    assert forkfold.sum([1, 2]) == 3
+    try:
+        forkfold.sum([1, 2], pool=pool)
+    except RuntimeError as error:
+        turns[:] = [1, 2, 3]
+        raise KeyboardInterrupt from error
+signal.signal(signal.SIGALRM, on_alarm)
+""", pool=", pool=pool", check=", pool.map(abs, [-3]) == [3]")
+    done = subprocess.run([sys.executable, "-W", "ignore", "-c", program], capture_output=True,
+                          text=True, check=False, timeout=100)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "True True\n", "")
+
+
+def test_handler_may_close_the_pool_of_the_job():
+    done = subprocess.run([sys.executable, "-c", """
+import signal, forkfold
+pool = forkfold.Pool(2)
+signal.signal(signal.SIGALRM, lambda number, frame: pool.terminate())
+signal.setitimer(signal.ITIMER_REAL, 0.01)
+try:
+    forkfold.count_primes(10**15, pool=pool)
+except ValueError as error:
+    print(error)
+"""], capture_output=True, text=True, check=False, timeout=100)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "Pool not running\n", "")
 
 
 def test_who_listens_for_signals_hears_them_after_a_job(pool):

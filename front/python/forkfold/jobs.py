@@ -80,9 +80,9 @@ def sum(data: Any, *, pool: Pool | None = None) -> Any:
     """The sum of numbers, exact.
 
     Data is a sequence or an iterable of numbers, or a buffer (``array.array``, an array of numpy's,
-    ...).  Integers of up to 64 bits are added exactly, whatever their sum.  Floats are added exactly
-    and rounded once, as ``math.fsum`` does; OverflowError if there is no such float.  Everything
-    else, integers and floats mixed too, is added by the builtin ``sum``.
+    ...).  Integers of up to 64 bits are added exactly, whatever their sum.  Floats are added
+    exactly and rounded once, as ``math.fsum`` does; OverflowError if there is no such float.
+    Everything else, integers and floats mixed too, is added by the builtin ``sum``.
 
     The calling process adds, but for a buffer that lies in :func:`forkfold.array` of the pool.
     """
@@ -118,12 +118,11 @@ def statistics(data: Any, *, pool: Pool | None = None) -> Statistics:
 def matmul(a: Any, b: Any, *, pool: Pool | None = None) -> Any:
     """The product of two matrices: lists of rows, or arrays of numpy's.
 
-    Lists give lists, and an array on either side an array.  Products of integers are exact: of lists
-    they are Python's integers, of arrays 64-bit ones, or objects if those are too small for them.
+    Lists give lists, and an array on either side an array.  Products of integers are exact: those
+    of lists are Python's integers, those of arrays 64-bit ones, or objects if that is not enough.
     Products of floats are OpenBLAS's, whose sums are rounded in an order of its own.  Lists of
     anything else, integers and floats mixed too, are multiplied by Python's operators, and other
-    arrays by numpy; and so are those that OpenBLAS is not there for, or that it would have to round
-    integers for.
+    arrays by numpy; and so are integers that OpenBLAS would round, and all where it is not there.
 
     ValueError if the shapes do not go together, or rows are not of one length.
     """

@@ -2,14 +2,14 @@
 /*
  * A pool that is lent to a job.
  *
- * A job of the C library waits inside of it, so it runs without the GIL, which cannot be the lock of
- * the pool then.  The pool is the borrower's, one thread's, until it gives it back: other threads
- * wait if they need it (ffpy_pool_await), and if they only ask what has happened, nothing has
- * (ffpy_pool_is_lent).  The library itself looks after their calls meanwhile.
+ * A job of the C library waits inside of it, so it runs without the GIL, which cannot be the lock
+ * of the pool then.  The pool is the borrower's, one thread's, until it gives it back: other
+ * threads wait if they need it (ffpy_pool_await), and if they only ask what has happened, nothing
+ * has (ffpy_pool_is_lent).  The library itself looks after their calls meanwhile.
  *
- * The bell is a pipe that the job watches.  A job in the main thread has the interpreter write to it
- * when there is a signal, whose handler then runs at once; if that raises, the job ends.  Closing
- * the pool rings it as well.
+ * The bell is a pipe that the job watches.  A job in the main thread has the interpreter write to
+ * it when there is a signal, whose handler then runs at once; if that raises, the job ends.
+ * Closing the pool rings it as well.
  */
 #include "native.h"
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Matrices of floating-point numbers, as the job takes them: those of a buffer where they lie, those
- * of lists copied, to where workers see them if there is a pool.  Integers are copied as the floating-point
- * numbers that they are.
+ * Matrices of floating-point numbers, as the job takes them: those of a buffer where they lie,
+ * those of lists copied, to where workers see them if there is a pool.  Integers are copied as the
+ * floating-point numbers that they are.
  */
 #include "native.h"
 
