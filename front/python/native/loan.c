@@ -73,7 +73,7 @@ static int on_bell(int fd, void *context)
         return 0;
     pool->loan.state = NULL;
     PyEval_RestoreThread(state);
-    ends = PyErr_CheckSignals() < 0 || pool->closes;
+    ends = PyErr_Occurred() != NULL || PyErr_CheckSignals() < 0 || pool->closes;
     pool->loan.state = PyEval_SaveThread();
     return ends;
 }

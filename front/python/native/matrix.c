@@ -9,7 +9,7 @@
 #include <math.h>
 #include <string.h>
 
-/* Beyond it not every integer is a double. */
+/* Up to it every integer is a double; what is less after rounding was so before. */
 #define EXACT_INTEGERS 0x1p53
 
 /* ---- Making one ---------------------------------------------------------- */
@@ -65,7 +65,7 @@ PyObject *ffpy_matrix_product(ffpy_pool *pool, const ffpy_matrix *left, const ff
 
 bool ffpy_matrix_is_exact(const ffpy_matrix *left, const ffpy_matrix *right)
 {
-    return (double)left->matrix.columns * left->greatest * right->greatest <= EXACT_INTEGERS;
+    return (double)left->matrix.columns * left->greatest * right->greatest < EXACT_INTEGERS;
 }
 
 /* ---- Of lists ------------------------------------------------------------ */
@@ -87,7 +87,7 @@ static bool copy_integers(PyObject *const *items, double *numbers, Py_ssize_t co
         most = size > most ? size : most;
     }
     *greatest = most;
-    return most <= EXACT_INTEGERS;
+    return most < EXACT_INTEGERS;
 }
 
 static bool copy_floats(PyObject *const *items, double *numbers, Py_ssize_t count)
