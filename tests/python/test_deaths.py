@@ -79,7 +79,7 @@ class TestDeathInTheFunction:
     @pytest.mark.parametrize("ordered", [True, False])
     def test_imap_raises_it_in_between(self, pool, how, ordered):
         imap = pool.imap if ordered else pool.imap_unordered
-        iterator = imap(functions.identity_or_die, with_bad(how))
+        iterator = imap(functions.identity_or_die, with_bad(how), buffersize=6)
         seen, died = [], []
         while True:
             try:
@@ -89,6 +89,7 @@ class TestDeathInTheFunction:
             except forkfold.WorkerDied as error:
                 died.append(error)
         assert len(died) == 1
+        assert_died(died[0], how, 17)
         expected = [i for i in range(40) if i != 17]
         assert (seen if ordered else sorted(seen)) == expected
 

@@ -160,6 +160,12 @@ def _first_error(values: list[Any]) -> BaseException:
     raise AssertionError("there is no exception among the results")
 
 
+# Of an imap: the number of an item, its result, or its exception, and whether it is one.  An exception
+# that is not an item's has the number -1.
+_Taken = tuple[int, Any, bool]
+_OVER: _Taken = (-1, None, False)
+
+
 class IMapIterator(Iterator[T]):
     """Results while they come.  The iterable is advanced when results are asked for."""
 
@@ -180,10 +186,14 @@ class IMapIterator(Iterator[T]):
         self._collects = collects
         self._progress = progress
         self._calls: deque[_native.Call] = deque()
+        self._begun = 0
         self._pending = 0
         self._filled_at = 0.0
         self._error: BaseException | None = None
-        self._buffered: deque[tuple[Any, bool]] = deque()
+        self._buffered: deque[_Taken] = deque()
+        # Of what was given last.
+        self._number = -1
+        self._is_error = False
 
     def __iter__(self) -> IMapIterator[T]:
         return self
@@ -193,26 +203,24 @@ class IMapIterator(Iterator[T]):
 
     def next(self, timeout: float | None = None) -> T:
         """The next result; TimeoutError after so many seconds."""
-        if self._buffered:
-            value, is_error = self._buffered.popleft()
-        else:
+        taken = self._buffered.popleft() if self._buffered else None
+        if taken is None:
             if self._iterator is not None and 2 * self._pending <= self._window:
                 self._fill()
             taken = self._take()
             if taken is None:
                 if not self._engine.drive(self._has_taken, timeout):
                     raise WaitTimeout
-                value, is_error = self._buffered.popleft()
-            else:
-                value, is_error = taken
-        if value is _END:
+                taken = self._buffered.popleft()
+        if taken is _OVER:
             self._progress.close()
             if self._error is not None:
                 error, self._error = self._error, None
                 raise error
             raise StopIteration
         self._progress.step()
-        if is_error and not self._collects:
+        self._number, value, self._is_error = taken
+        if self._is_error and not self._collects:
             raise value
         result: T = value
         return result
@@ -224,7 +232,7 @@ class IMapIterator(Iterator[T]):
                 self._buffered.append(taken)
         return bool(self._buffered)
 
-    def _take(self) -> tuple[Any, bool] | None:
+    def _take(self) -> _Taken | None:
         """The next result, or the end; None when there is none yet."""
         calls = self._calls
         ordered = self._kind == _engine.IMAP
@@ -235,7 +243,7 @@ class IMapIterator(Iterator[T]):
                 taken = call.take()
             except Exception as error:  # pylint: disable=broad-except
                 self._stop()
-                return self._engine.describe(error), True
+                return -1, self._engine.describe(error), True
             if taken is False:
                 self._engine.busy_ns += call.busy_ns
                 del calls[position]
@@ -243,7 +251,7 @@ class IMapIterator(Iterator[T]):
                 self._pending -= 1
                 if taken[2]:
                     self._engine.counts["errors"] += 1
-                return taken[1], taken[2]
+                return taken
             elif ordered:
                 return None
             else:
@@ -252,8 +260,8 @@ class IMapIterator(Iterator[T]):
             return None
         if self._iterator is not None:
             self._fill()
-            return self._take() if self._calls else (_END, False)
-        return _END, False
+            return self._take() if self._calls else _OVER
+        return _OVER
 
     def _stop(self) -> None:
         self._calls.clear()
@@ -268,7 +276,8 @@ class IMapIterator(Iterator[T]):
         items = self._draw(max(1, self._window - self._pending))
         if items:
             self._calls.append(self._engine.begin(self._kind, self._mode, self._function, items,
-                                                  self._chunksize, self._options))
+                                                  self._chunksize, self._options, self._begun))
+            self._begun += len(items)
             self._pending += len(items)
 
     def _draw(self, count: int) -> list[Any]:
@@ -292,22 +301,19 @@ class IMapIterator(Iterator[T]):
         """Runs all the rest, and keeps the results."""
         while True:
             self._engine.drive(self._is_drained)
-            if self._buffered and self._buffered[-1][0] is _END:
+            if self._buffered and self._buffered[-1] is _OVER:
                 return
 
     def _is_drained(self) -> bool:
-        if self._buffered and self._buffered[-1][0] is _END:
+        if self._buffered and self._buffered[-1] is _OVER:
             return True
         taken = self._take()
         while taken is not None:
             self._buffered.append(taken)
-            if taken[0] is _END:
+            if taken is _OVER:
                 return True
             taken = self._take()
         return False
-
-
-_END = object()
 
 
 # ---- The pool ----------------------------------------------------------------

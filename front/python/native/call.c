@@ -256,7 +256,7 @@ struct wishes {
     unsigned long long timeout_ns;
     unsigned long long deadline_ns;
     unsigned attempts;
-    unsigned long long first; /* number of the first item, for what is said of failed ones */
+    unsigned long long first; /* number of the first item, for what is said of items */
 };
 
 static bool parse(PyObject *args, struct wishes *wishes)
@@ -585,7 +585,7 @@ static PyObject *call_take(PyObject *object, PyObject *unused)
     value = read_result_or_why(self, &result, &is_error);
     if (value == NULL)
         return NULL;
-    return Py_BuildValue("(KNO)", (unsigned long long)result.index, value,
+    return Py_BuildValue("(KNO)", (unsigned long long)(self->first + result.index), value,
                          is_error ? Py_True : Py_False);
 }
 
@@ -604,8 +604,8 @@ static PyMethodDef methods[] = {
     {"results", call_results, METH_NOARGS,
      "Of a map that is over: the results, exceptions among them, and how many of those."},
     {"take", call_take, METH_NOARGS,
-     "Of an imap: (index, value, is it an exception); None when there is none yet, False after "
-     "all."},
+     "Of an imap: (number of the item, value, is it an exception); None when there is none yet, "
+     "False after all."},
     {NULL, NULL, 0, NULL},
 };
 
