@@ -213,3 +213,71 @@ def last(array):
 
 def twice(array):
     return array * 2
+
+
+# ---- Of texts, and for folds of what becomes of them -------------------------
+
+def append(values, value):
+    values.append(value)
+    return values
+
+
+def words_of(text):
+    return len(text.split())
+
+
+def words_if_even(text):
+    words = words_of(text)
+    return None if words % 2 else words
+
+
+def wait_if_told(text):
+    """The text; if that is "wait for PATH", not before the path is there."""
+    while text.startswith("wait for ") and not os.path.exists(text.removeprefix("wait for ")):
+        os.sched_yield()
+    return text
+
+
+def first_of(_unused, text):
+    return text
+
+
+class Caller:
+    """Is called itself."""
+
+    def __call__(self, text):
+        return text
+
+
+def _interrupt():
+    raise KeyboardInterrupt
+
+
+def _stop():
+    raise StopIteration
+
+
+WORSE = {**WAYS, "raise": lambda: 1 / 0, "stop": _stop, "interrupt": _interrupt,
+         "not unpickled": raise_not_unpickled}
+
+
+def words_or_die(text):
+    """How many words; a text that is one of the ways to fail does that."""
+    if text in WORSE:
+        WORSE[text]()
+    return words_of(text)
+
+
+def words_after_a_death(path, number, text):
+    """How many words; the first time that there are so many its worker dies of it."""
+    words = words_of(text)
+    return die_once(path, "kill", words) if words == number else words
+
+
+def lambda_of(text):
+    return lambda: text
+
+
+def kill_supervisor(_text):
+    os.kill(os.getppid(), signal.SIGKILL)
+    signal.pause()

@@ -10,6 +10,7 @@ from forkfold._errors import (DeadlineExceeded, InitializerFailed, PoolError, Re
                               WorkerDied, WorkerTimeout)
 from forkfold._native import available_cpus
 from forkfold._native import version as __version__
+from forkfold.data_processor import FailedFile, ParallelDataProcessor
 from forkfold.executor import Executor
 from forkfold.pipeline import Pipeline
 from forkfold.jobs import (Statistics, chunk_size, count_primes, matmul, primes, statistics, sum)
@@ -24,3 +25,4 @@ __all__ = ["AsyncResult", "DeadlineExceeded", "Executor", "IMapIterator", "Initi
 __all__ += ["FailedInput", "InputsFailed", "WordCounts", "count_words", "Pipeline", "Queue",
             "QueueEnded"]
 __all__ += ["Statistics", "chunk_size", "count_primes", "matmul", "primes", "statistics", "sum"]
+__all__ += ["FailedFile", "ParallelDataProcessor"]

@@ -73,12 +73,13 @@ class Options:
     def __init__(self, timeout: float | None, deadline: float | None, retries: int) -> None:
         if isinstance(retries, bool) or not isinstance(retries, int) or retries < 0:
             raise ValueError(f"retries must be a number of times, not {retries!r}")
-        self.timeout_ns = _as_ns("timeout", timeout)
-        self.deadline_ns = _as_ns("deadline", deadline)
+        self.timeout_ns = as_ns("timeout", timeout)
+        self.deadline_ns = as_ns("deadline", deadline)
         self.attempts = retries + 1
 
 
-def _as_ns(name: str, seconds: float | None) -> int:
+def as_ns(name: str, seconds: float | None) -> int:
+    """A time that a caller has set, or 0 for none; ValueError if it is none at all."""
     if seconds is None:
         return 0
     if not 0 < seconds < 1e9:
@@ -132,7 +133,7 @@ class Engine:
 
     def begin(self, kind: int, mode: int, function: tuple[bytes, bool], items: list[Any],
               chunk: int, options: Options, first: int = 0) -> _native.Call:
-        """Begins a call; what is said of failed items counts from first."""
+        """Begins a call; what is said of items counts from first."""
         call = self.native.begin(kind, mode, function[0], function[1], items, chunk,
                                  options.timeout_ns, options.deadline_ns, options.attempts, first)
         self.counts["calls"] += 1
