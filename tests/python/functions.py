@@ -281,3 +281,45 @@ def lambda_of(text):
 def kill_supervisor(_text):
     os.kill(os.getppid(), signal.SIGKILL)
     signal.pause()
+
+
+# ---- Numbers that are not well -------------------------------------------------
+
+class DiesWhenMultiplied(float):
+    """Kills its worker, or only the first one if there is a path of a file that says so."""
+
+    def __new__(cls, value, path=None):
+        number = super().__new__(cls, value)
+        number.path = path
+        return number
+
+    def __mul__(self, other):
+        if self.path is None:
+            return die("kill")
+        return die_once(self.path, "kill", float(self)) * float(other)
+
+    def __reduce__(self):
+        return type(self), (float(self), self.path)
+
+
+class HangsWhenMultiplied:
+    """Never comes to a product."""
+
+    def __mul__(self, other):
+        _endless()
+
+
+def kill_supervisor_of(workers):
+    with open(f"/proc/{next(iter(workers))}/stat", encoding="ascii") as stat:
+        os.kill(int(stat.read().rpartition(")")[2].split()[1]), signal.SIGKILL)
+
+
+def spy(thing, name, called):
+    """Notes calls of a method, which does what it did."""
+    method = getattr(thing, name)
+
+    def noting():
+        called.append(name)
+        return method()
+
+    setattr(thing, name, noting)

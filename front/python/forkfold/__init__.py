@@ -14,6 +14,9 @@ from forkfold.data_processor import FailedFile, ParallelDataProcessor
 from forkfold.executor import Executor
 from forkfold.pipeline import Pipeline
 from forkfold.jobs import (Statistics, chunk_size, count_primes, matmul, primes, statistics, sum)
+from forkfold.parallel_processor import (Metrics, OptimizedParallelProcessor,
+                                         UnoptimizedParallelProcessor, generate_test_data,
+                                         generate_test_matrix, generate_test_text)
 from forkfold.pool import AsyncResult, IMapIterator, Pool, PoolStats, array
 from forkfold._errors import QueueEnded
 from forkfold.queues import Queue
@@ -26,3 +29,4 @@ __all__ += ["FailedInput", "InputsFailed", "WordCounts", "count_words", "Pipelin
             "QueueEnded"]
 __all__ += ["Statistics", "chunk_size", "count_primes", "matmul", "primes", "statistics", "sum"]
 __all__ += ["FailedFile", "ParallelDataProcessor"]
+__all__ += ["Metrics", "OptimizedParallelProcessor", "UnoptimizedParallelProcessor", "generate_test_data", "generate_test_matrix", "generate_test_text"]

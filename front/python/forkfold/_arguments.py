@@ -28,3 +28,21 @@ def at_least_one(name: str, value: Any) -> int:
 def workers(num_workers: Any) -> int:
     """How many processes that asks for."""
     return available_cpus() if num_workers is None else at_least_one("num_workers", num_workers)
+
+
+def as_list(name: str, data: Any) -> list[Any]:
+    """The data, as they are if they are a list; TypeError if they are nothing of the kind."""
+    if isinstance(data, list):
+        return data
+    try:
+        return list(data)
+    except TypeError:
+        raise TypeError(f"{name} must be a list, not {data!r}") from None
+
+
+def items(name: str, data: Any) -> list[Any]:
+    """Likewise, and ValueError if there are none."""
+    listed = as_list(name, data)
+    if not listed:
+        raise ValueError(f"{name} must not be empty")
+    return listed

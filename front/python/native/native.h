@@ -333,5 +333,8 @@ void ffpy_queues_close(ffpy_pool *pool);
 /* New exceptions: of an outcome that is no value, and of an item that failed. */
 PyObject *ffpy_make_error(uint32_t outcome, PyObject *value, uint64_t index);
 PyObject *ffpy_make_failed(const forkfold_item_failure *failure, uint64_t index);
+/* The list of x * x + sin(x) * cos(x) for a list of numbers; None if there are others than floats and
+ * small integers among them. */
+PyObject *ffpy_pool_curve(ffpy_pool *pool, PyObject *list);
 
 #endif

@@ -419,11 +419,42 @@ static PyObject *pool_pipeline(PyObject *object, PyObject *args)
     return ffpy_pipeline_new((ffpy_pool *)object, args);
 }
 
+static PyObject *pool_curve(PyObject *object, PyObject *list)
+{
+    return ffpy_pool_curve((ffpy_pool *)object, list);
+}
+
+static uint64_t cpu_ns_of(pid_t process)
+{
+    clockid_t clock;
+    struct timespec used;
+
+    if (process == 0 || clock_getcpuclockid(process, &clock) != 0 ||
+        clock_gettime(clock, &used) < 0)
+        return 0;
+    return (uint64_t)used.tv_sec * UINT64_C(1000000000) + (uint64_t)used.tv_nsec;
+}
+
+static PyObject *pool_cpu_ns(PyObject *object, void *unused)
+{
+    const ffpy_pool *self = (ffpy_pool *)object;
+    uint64_t sum = 0;
+
+    (void)unused;
+    if (!self->closes && self->pool != NULL)
+        for (unsigned slot = 0; slot < forkfold_pool_workers(self->pool); slot++)
+            sum += cpu_ns_of(forkfold_pool_worker(self->pool, slot));
+    return PyLong_FromUnsignedLongLong(sum);
+}
+
 static PyMethodDef methods[] = {
     {"array", pool_array, METH_O, "So many bytes of memory that the workers see, too."},
     {"begin", pool_begin, METH_VARARGS, "Begins a call on items and returns its Call."},
     {"close", pool_close, METH_NOARGS,
      "Ends all processes; calls in progress end without a result, others keep theirs."},
+    {"curve", pool_curve, METH_O,
+     "x * x + sin(x) * cos(x) of a list, as a list; None if other numbers than floats and small "
+     "integers are among them."},
     {"dispatch", pool_dispatch, METH_NOARGS, "Takes notice of what has happened, without waiting."},
     {"notify", pool_notify, METH_NOARGS, "Has all threads that wait look again."},
     {"pipeline", pool_pipeline, METH_VARARGS, "Opens a Pipeline."},
@@ -438,6 +469,7 @@ static PyMethodDef methods[] = {
 static PyGetSetDef attributes[] = {
     {"births", pool_births, NULL, "How many workers have been started.", NULL},
     {"cancel_fd", pool_cancel_fd, NULL, "Written to, it ends a count of words in progress.", NULL},
+    {"cpu_ns", pool_cpu_ns, NULL, "CPU time of the workers that are there.", NULL},
     {"generation", pool_generation, NULL, "How often something has happened.", NULL},
     {NULL, NULL, NULL, NULL, NULL},
 };

@@ -1,0 +1,375 @@
+# SPDX-License-Identifier: Apache-2.0
+"""OptimizedParallelProcessor: what plain Python loops come to, in their order, whatever happens."""
+
+import itertools
+import math
+import os
+import signal
+import statistics
+import subprocess
+import sys
+import textwrap
+import time
+from decimal import Decimal
+from fractions import Fraction
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import forkfold as main
+import functions
+
+PROCESS = ["process_data_spawn_per_item", "process_with_file_based_ipc",
+           "process_with_excessive_queue_ops"]
+
+
+@pytest.fixture(scope="module")
+def processor():
+    """Two workers, for all tests that do not look at the object itself."""
+    with main.OptimizedParallelProcessor(2) as opened:
+        yield opened
+
+
+def plain(item):
+    return item * item + math.sin(item) * math.cos(item)
+
+
+def outcome(function, *args):
+    """What a call returns, with its types, or how it fails."""
+    try:
+        result = function(*args)
+    except Exception as error:
+        return type(error), str(error)
+    return repr(result)
+
+
+# ---- One function of each item -----------------------------------------------
+
+FLOATS = st.floats()
+SMALL = st.integers(-2**53 - 2, 2**53 + 2)
+NUMBERS = st.one_of(FLOATS, SMALL, st.integers(), st.integers(-2**1200, 2**1200), st.booleans(),
+                    st.fractions(), st.complex_numbers())
+LISTS = st.one_of(st.lists(FLOATS, min_size=1), st.lists(SMALL, min_size=1),
+                  st.lists(st.one_of(st.floats(allow_nan=False, allow_infinity=False), SMALL),
+                           min_size=1), st.lists(NUMBERS, min_size=1))
+
+
+@pytest.mark.parametrize("method", PROCESS)
+@settings(max_examples=60, deadline=None)
+@given(data=LISTS)
+def test_results_are_those_of_the_plain_loop(processor, method, data):
+    assert outcome(getattr(processor, method), data) == \
+        outcome(lambda: [plain(item) for item in data])
+
+
+@settings(max_examples=100, deadline=None)
+@given(NUMBERS)
+def test_single_item_is_computed_by_pythons_operators(processor, item):
+    assert outcome(processor.process_single_item, item) == outcome(plain, item)
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.lists(LISTS | st.just([]), min_size=1).filter(any))
+def test_batches_come_flattened_in_their_order(processor, batches):
+    assert outcome(processor.batch_process_with_manager, batches) == \
+        outcome(lambda: [plain(item) for batch in batches for item in batch])
+
+
+@pytest.mark.parametrize("method", PROCESS)
+@pytest.mark.parametrize("extra", [[], [Fraction(1, 3)]])
+def test_many_results_keep_the_order_of_the_data(processor, method, extra):
+    data = [*main.generate_test_data(30000), *(number / 7 for number in range(-20000, 0)), *extra]
+    assert getattr(processor, method)(data) == [plain(item) for item in data]
+
+
+@pytest.mark.parametrize("chunk_size", [1, 7, 10**6])
+def test_chunk_size_changes_nothing(processor, chunk_size):
+    data = [Fraction(number, 3) for number in range(500)]
+    assert processor.process_with_file_based_ipc(data, chunk_size) == [plain(x) for x in data]
+    assert processor.process_with_file_based_ipc(data, chunk_size=chunk_size) == \
+        [plain(x) for x in data]
+
+
+@pytest.mark.parametrize("convert", [list, tuple, iter, lambda data: range(1, 11)])
+def test_data_need_not_be_a_list(processor, convert):
+    data = main.generate_test_data(10)
+    assert processor.process_data_spawn_per_item(convert(data)) == [plain(item) for item in data]
+
+
+def test_data_of_numpy_are_computed_by_numpys_operators(processor):
+    numpy = pytest.importorskip("numpy")
+    data = numpy.linspace(-3, 3, 100)
+    assert processor.process_data_spawn_per_item(data) == [plain(item) for item in data]
+
+
+def test_data_are_not_changed(processor):
+    data = [1, 2.5, True, Fraction(1, 2)]
+    before = list(data)
+    processor.process_data_spawn_per_item(data)
+    assert data == before
+
+
+def test_exception_of_an_operator_is_raised_and_the_processor_goes_on(processor):
+    for bad in (Decimal(1), "text", None, math.inf, 2**2000):
+        with pytest.raises((TypeError, ValueError, OverflowError)) as caught:
+            processor.process_data_spawn_per_item([1, bad, 2])
+        with pytest.raises(type(caught.value)):
+            plain(bad)
+    assert processor.process_data_spawn_per_item([1]) == [plain(1)]
+
+
+# ---- Statistics --------------------------------------------------------------
+
+def plain_statistics(data):
+    mean = sum(data) / len(data)
+    return {"mean": mean, "variance": sum((x - mean) ** 2 for x in data) / len(data),
+            "median": statistics.median(data)}
+
+
+EXACT = [st.fractions(), st.decimals(allow_nan=False, allow_infinity=False, places=3,
+                                     min_value=-10**6, max_value=10**6), st.integers(),
+         st.integers(-2**100, 2**100)]
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.one_of([st.lists(numbers, min_size=1) for numbers in
+                  [*EXACT, st.floats(), st.one_of(st.integers(), st.floats(), st.fractions())]]))
+def test_statistics_are_those_of_pythons_operators(processor, data):
+    assert outcome(processor.compute_statistics_sequential, data) == \
+        outcome(plain_statistics, data)
+
+
+def test_statistics_of_fractions_are_the_true_ones(processor):
+    data = [Fraction(number, 7) for number in range(10)]
+    assert processor.compute_statistics_sequential(data) == {
+        "mean": statistics.mean(data), "variance": statistics.pvariance(data),
+        "median": statistics.median(data)}
+
+
+# ---- What is handed in -------------------------------------------------------
+
+@pytest.mark.parametrize("workers, error", [(0, ValueError), (-1, ValueError), (2.0, TypeError),
+                                            ("two", TypeError)])
+def test_number_of_workers_is_checked(workers, error):
+    with pytest.raises(error, match="num_workers must be"):
+        main.OptimizedParallelProcessor(workers)
+
+
+def test_no_number_of_workers_means_the_cpus():
+    with main.OptimizedParallelProcessor() as processor:
+        assert processor.num_workers == main.available_cpus()
+
+
+def test_timeout_and_verbose_are_keywords_only():
+    with pytest.raises(TypeError):
+        main.OptimizedParallelProcessor(2, 1.0)
+    with pytest.raises(ValueError, match="timeout"):
+        main.OptimizedParallelProcessor(2, timeout=-1)
+    with pytest.raises(TypeError):
+        main.OptimizedParallelProcessor(2, timeout=1.0, verbose=True, more=1)
+
+
+DATA_METHODS = [*PROCESS, "batch_process_with_manager", "compute_statistics_sequential"]
+
+
+@pytest.mark.parametrize("method", DATA_METHODS)
+def test_data_have_to_be_there(processor, method):
+    for empty in ([], (), iter(())):
+        with pytest.raises(ValueError, match="data.* must not be empty"):
+            getattr(processor, method)(empty)
+    for nothing in (None, 3):
+        with pytest.raises(TypeError, match="data.* must be a list"):
+            getattr(processor, method)(nothing)
+
+
+def test_batches_have_to_be_lists_with_something_in_them(processor):
+    with pytest.raises(ValueError, match="data_batches must not be empty"):
+        processor.batch_process_with_manager([[], []])
+    with pytest.raises(TypeError, match="a batch must be a list, not 3"):
+        processor.batch_process_with_manager([[1], 3])
+
+
+CHUNKED = [("process_with_file_based_ipc", [1])]
+
+
+@pytest.mark.parametrize("method, data", CHUNKED)
+def test_chunk_sizes_are_checked(processor, method, data):
+    with pytest.raises(ValueError, match="chunk_size must be at least 1"):
+        getattr(processor, method)(data, 0)
+    with pytest.raises(TypeError, match="chunk_size must be an integer"):
+        getattr(processor, method)(data, 2.5)
+
+
+# ---- The pool of a processor -------------------------------------------------
+
+def workers_of(processor):
+    return {worker.pid for worker in processor._pool._pool}
+
+
+def test_old_name_is_the_same_class():
+    assert main.UnoptimizedParallelProcessor is main.OptimizedParallelProcessor
+
+
+def test_one_pool_is_opened_at_the_start_and_serves_all_calls(lost_children):
+    with main.OptimizedParallelProcessor(2) as processor:
+        before = workers_of(processor)
+        for method in PROCESS:
+            getattr(processor, method)([Fraction(1)] * 100)
+        assert workers_of(processor) == before
+
+
+def test_exit_closes_and_joins(lost_children):
+    processor = main.OptimizedParallelProcessor(2)
+    called = []
+    with processor as entered:
+        assert entered is processor
+        pool = processor._pool
+        for name in ("close", "join", "terminate"):
+            functions.spy(pool, name, called)
+    assert called == ["close", "join"]
+
+
+@pytest.mark.parametrize("error", [RuntimeError("no"), KeyboardInterrupt()])
+@pytest.mark.parametrize("failing", ["close", "join"])
+def test_exit_that_fails_terminates_and_joins(lost_children, failing, error):
+    processor = main.OptimizedParallelProcessor(2)
+    pool = processor._pool
+    called = []
+
+    def fail():
+        delattr(pool, failing)
+        raise error
+
+    setattr(pool, failing, fail)
+    functions.spy(pool, "terminate", called)
+    if isinstance(error, Exception):
+        with processor:
+            pass
+    else:
+        with pytest.raises(KeyboardInterrupt), processor:
+            pass
+    assert called == ["terminate"] and pool._state == "TERMINATE"
+
+
+def test_exit_after_an_exception_lets_it_through(lost_children):
+    with pytest.raises(KeyError), main.OptimizedParallelProcessor(2):
+        raise KeyError
+
+
+def test_cleanup_ends_the_workers_and_leaves_the_object_usable(lost_children):
+    processor = main.OptimizedParallelProcessor(2)
+    for _ in range(3):
+        assert processor.process_data_spawn_per_item([Fraction(2)] * 3) == [plain(2)] * 3
+        pids = workers_of(processor)
+        processor.cleanup()
+        processor.cleanup()
+        for pid in pids:
+            with pytest.raises(ProcessLookupError):
+                os.kill(pid, 0)
+
+
+@pytest.mark.parametrize("numbers", [[1.5] * 50000, [Fraction(3, 2)] * 5000])
+def test_killed_workers_cost_nothing(numbers):
+    with main.OptimizedParallelProcessor(2) as processor:
+        for _ in range(3):
+            for pid in workers_of(processor):
+                os.kill(pid, signal.SIGKILL)
+            assert processor.process_data_spawn_per_item(numbers) == [plain(1.5)] * len(numbers)
+
+
+def test_worker_killed_by_its_item_is_tried_again(tmp_path):
+    with main.OptimizedParallelProcessor(2) as processor:
+        data = [1, functions.DiesWhenMultiplied(2.0, str(tmp_path / "once")), 3]
+        assert processor.process_data_spawn_per_item(data) == [plain(1), plain(2.0), plain(3)]
+
+
+def test_item_that_always_kills_is_named_and_the_processor_goes_on(tmp_path):
+    with main.OptimizedParallelProcessor(2) as processor:
+        with pytest.raises(main.WorkerDied) as caught:
+            processor.process_data_spawn_per_item([1, 2, functions.DiesWhenMultiplied(2.0), 4])
+        assert (caught.value.item, caught.value.signal) == (2, signal.SIGKILL)
+        assert processor.process_data_spawn_per_item([5]) == [plain(5)]
+
+
+def test_item_that_takes_too_long_raises_timeout():
+    with main.OptimizedParallelProcessor(2, timeout=0.05) as processor:
+        with pytest.raises(TimeoutError) as caught:
+            processor.process_data_spawn_per_item([1, functions.HangsWhenMultiplied(), 3])
+        assert isinstance(caught.value, main.WorkerTimeout) and caught.value.item == 1
+        assert processor.process_data_spawn_per_item([5]) == [plain(5)]
+
+
+def test_lost_supervisor_raises_until_cleanup():
+    with main.OptimizedParallelProcessor(2) as processor:
+        functions.kill_supervisor_of(workers_of(processor))
+        for data in ([Fraction(1)], [1.0] * 50000):
+            with pytest.raises(main.PoolError):
+                processor.process_data_spawn_per_item(data)
+        processor.cleanup()
+        assert processor.process_data_spawn_per_item([5]) == [plain(5)]
+
+
+def test_ctrl_c_interrupts_a_call_and_ends_the_workers():
+    program = textwrap.dedent("""
+        import os, signal, sys
+        import forkfold as main
+        class Hangs:
+            def __mul__(self, other):
+                os.write(1, b"hanging\\n")
+                signal.pause()
+        try:
+            with main.OptimizedParallelProcessor(2) as processor:
+                processor.process_data_spawn_per_item([Hangs()])
+        except KeyboardInterrupt:
+            print("interrupted", flush=True)
+        """)
+    with subprocess.Popen([sys.executable, "-c", program], start_new_session=True,
+                          stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout.readline() == "hanging\n"
+        os.killpg(process.pid, signal.SIGINT)
+        # Its output ends when no worker has it any more.
+        out, err = process.communicate(timeout=60)
+    assert (process.returncode, out, err) == (0, "interrupted\n", "")
+
+
+# ---- How it went -------------------------------------------------------------
+
+def test_metrics_are_of_all_calls():
+    with main.OptimizedParallelProcessor(2) as processor:
+        assert processor.metrics == {"total_time": 0.0, "items_per_second": 0.0,
+                                     "cpu_utilization": 0.0}
+        begin = time.perf_counter()
+        processor.process_data_spawn_per_item([Fraction(1, 3)] * 2000)
+        processor.compute_statistics_sequential([1] * 500)
+        with pytest.raises(TypeError):
+            processor.process_data_spawn_per_item([None])
+        elapsed = time.perf_counter() - begin
+        metrics = processor.metrics
+        assert 0 < metrics["total_time"] <= elapsed
+        assert metrics["items_per_second"] == pytest.approx(2501 / metrics["total_time"])
+        assert metrics["cpu_utilization"] > 0
+
+
+def test_verbose_says_what_calls_did(capsys):
+    with main.OptimizedParallelProcessor(1, verbose=True) as processor:
+        processor.process_data_spawn_per_item([1, 2, 3])
+    out, err = capsys.readouterr()
+    assert out == "" and err.startswith("process_data_spawn_per_item: 3 items in ")
+    with main.OptimizedParallelProcessor(1) as processor:
+        processor.process_data_spawn_per_item([1, 2, 3])
+    assert capsys.readouterr() == ("", "")
+
+
+# ---- Data for tests ----------------------------------------------------------
+
+def test_generated_data_are_those_of_old():
+    assert main.generate_test_data(5) == [1, 2, 3, 4, 5] and main.generate_test_data(0) == []
+    assert main.generate_test_matrix(2, 3) == [[1, 2, 3], [2, 4, 6]]
+    assert main.generate_test_matrix(0, 3) == [] and main.generate_test_matrix(1, 0) == [[]]
+    words = ("the quick brown fox jumps over lazy dog python programming parallel processing data "
+             "analysis")
+    assert main.generate_test_text(14) == words
+    assert main.generate_test_text(30).split() == \
+        list(itertools.islice(itertools.cycle(words.split()), 30))
+    assert main.generate_test_text(0) == ""
