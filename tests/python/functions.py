@@ -34,6 +34,10 @@ def _overflow():
     return ctypes.PYFUNCTYPE(ctypes.py_object)(_overflow)()
 
 
+def _recurse():
+    return _recurse()
+
+
 def _endless():
     while True:
         signal.pause()
@@ -50,6 +54,7 @@ WAYS = {
     "sys.exit words": lambda: sys.exit("words"),
     "segfault": lambda: ctypes.memset(0x18, 1, 1),
     "overflow": _overflow,
+    "recursion": _recurse,
     "hang": _endless,
     "memory": lambda: bytearray(1 << 40),
 }
@@ -64,6 +69,17 @@ def die_once(path, how, item=0):
     return die(how, item)
 
 
+def wait_to_be_killed_once(paths):
+    """Writes to a FIFO who is to be killed, and waits for that; the second time it need not be."""
+    ready, once = paths
+    if os.path.exists(once):
+        return "alive"
+    os.close(os.open(once, os.O_CREAT))
+    with open(ready, "w", encoding="ascii") as pids:
+        pids.write(str(os.getpid()))
+    return _endless()
+
+
 class DiesWhileUnpickled:
     """Kills who unpickles it, unless that is the process that made it."""
 
@@ -75,6 +91,13 @@ class DiesWhileUnpickled:
             os.kill(os.getpid(), signal.SIGKILL)
 
 
+class DiesAfter100MB(DiesWhileUnpickled):
+    """Likewise, when most of it has been read."""
+
+    def __reduce__(self):
+        return DiesAfter100MB, (), {"data": bytes(100 << 20), "home": self.home}
+
+
 class DiesWhilePickled:
     """Kills who pickles it."""
 
@@ -82,7 +105,7 @@ class DiesWhilePickled:
         os.kill(os.getpid(), signal.SIGKILL)
 
 
-def return_deadly():
+def return_deadly(_item=None):
     return [bytes(100 << 20), DiesWhilePickled()]
 
 
@@ -93,7 +116,7 @@ class NotUnpickled(Exception):
         super().__init__(f"{one} and {two}")
 
 
-def raise_not_unpickled():
+def raise_not_unpickled(_item=None):
     raise NotUnpickled(1, 2)
 
 

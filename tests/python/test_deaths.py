@@ -4,6 +4,7 @@
 import contextlib
 import os
 import signal
+import threading
 
 import pytest
 
@@ -121,10 +122,69 @@ def test_death_while_unpickling_is_the_items(pool):
     assert results[1].signal == signal.SIGKILL
 
 
-def test_death_while_sending_100_mb_is_the_items(pool):
-    with pytest.raises(forkfold.WorkerDied) as caught:
-        pool.apply(functions.return_deadly)
-    assert caught.value.signal == signal.SIGKILL
+# Each of them gives a function one item, and returns the result.
+CALLS = {
+    "apply": lambda pool, function, item: pool.apply(function, (item,)),
+    "apply_async": lambda pool, function, item: pool.apply_async(function, (item,)).get(),
+    "apply with a timeout": lambda pool, function, item: pool.apply(function, (item,), timeout=600),
+    "map": lambda pool, function, item: pool.map(function, [item])[0],
+    "map_async": lambda pool, function, item: pool.map_async(function, [item]).get()[0],
+    "starmap": lambda pool, function, item: pool.starmap(function, [(item,)])[0],
+    "starmap_async": lambda pool, function, item: pool.starmap_async(function, [(item,)]).get()[0],
+    "imap": lambda pool, function, item: next(pool.imap(function, [item])),
+    "imap_unordered": lambda pool, function, item: next(pool.imap_unordered(function, [item])),
+    "map that shows": lambda pool, function, item: pool.map(function, [item], progress=True)[0],
+}
+
+# When it happens: (function, item, exception, its reason and signal or exit code)
+PHASES = {
+    "SIGKILL in the function": (functions.die, "kill", forkfold.WorkerDied, ("signal", 9)),
+    "os._exit in the function": (functions.die, "_exit", forkfold.WorkerDied, ("exit", 7)),
+    "sys.exit in the function": (functions.die, "sys.exit", forkfold.WorkerDied, ("exit", 3)),
+    "segmentation fault": (functions.die, "segfault", forkfold.WorkerDied, ("signal", 11)),
+    "stack overflow": (functions.die, "overflow", forkfold.WorkerDied, ("signal", 11)),
+    "RecursionError": (functions.die, "recursion", RecursionError, None),
+    "memory bomb under a limit": (functions.die, "memory", MemoryError, None),
+    "while unpickling": (functions.identity, functions.DiesWhileUnpickled(), forkfold.WorkerDied,
+                         ("signal", 9)),
+    "while unpickling 100 MB": (functions.identity, functions.DiesAfter100MB(),
+                                forkfold.WorkerDied, ("signal", 9)),
+    "while sending 100 MB": (functions.return_deadly, None, forkfold.WorkerDied, ("signal", 9)),
+    "exception that cannot be unpickled": (functions.raise_not_unpickled, None,
+                                           forkfold.RemoteError, None),
+}
+
+
+@pytest.mark.parametrize("call", CALLS)
+@pytest.mark.parametrize("phase", PHASES)
+def test_every_call_tells_every_death_and_the_pool_goes_on(phase, call):
+    function, item, error, reason = PHASES[phase]
+    limit = 256 << 20 if phase == "memory bomb under a limit" else None
+    with forkfold.Pool(1, worker_memory=limit) as pool:
+        with pytest.raises(error) as caught:
+            CALLS[call](pool, function, item)
+        if reason is not None:
+            code = caught.value.signal or caught.value.exit_code
+            assert (caught.value.reason, code) == reason
+        assert CALLS[call](pool, functions.square, 7) == 49
+
+
+# CPython's issue 96062: the pool hangs when somebody else kills a worker.
+@pytest.mark.parametrize("call", CALLS)
+def test_worker_that_others_kill_in_the_function_is_replaced(tmp_path, call):
+    ready = str(tmp_path / "ready")
+    os.mkfifo(ready)
+
+    def kill():
+        with open(ready, encoding="ascii") as pids:
+            os.kill(int(pids.read()), signal.SIGKILL)
+
+    with forkfold.Pool(1) as pool:
+        killer = threading.Thread(target=kill)
+        killer.start()
+        item = (ready, str(tmp_path / "once"))
+        assert CALLS[call](pool, functions.wait_to_be_killed_once, item) == "alive"
+        killer.join()
 
 
 def test_death_between_items_costs_nothing(pool):
@@ -173,12 +233,13 @@ def test_memory_bomb_under_a_limit_is_a_memory_error():
         assert pool.apply(functions.square, (3,)) == 9
 
 
+@pytest.mark.parametrize("call", CALLS)
 @pytest.mark.parametrize("how", ["kill", "_exit", "raise"])
-def test_initializer_that_always_fails_ends_calls(how):
+def test_initializer_that_always_fails_ends_calls(how, call):
     initializer = functions.raise_not_pickled if how == "raise" else functions.die
     with forkfold.Pool(2, initializer, () if how == "raise" else (how,)) as pool:
         with pytest.raises(forkfold.PoolError) as caught:
-            pool.map(functions.square, range(10))
+            CALLS[call](pool, functions.square, 7)
     if how == "raise":
         assert isinstance(caught.value, forkfold.InitializerFailed)
         assert "NotPickled: words" in str(caught.value)

@@ -485,7 +485,10 @@ class Pool:
         taken: list[Any] = [None]
 
         def has_taken() -> bool:
-            taken[0] = call.take()
+            try:
+                taken[0] = call.take()
+            except (_errors.PoolError, ValueError) as error:
+                raise self._engine.describe(error) from None
             return taken[0] is not None
 
         with Progress(len(items)) as shown:
