@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """OptimizedParallelProcessor: what plain Python loops come to, in their order, whatever happens."""
 
+import array
 import itertools
 import math
 import os
@@ -10,6 +11,7 @@ import subprocess
 import sys
 import textwrap
 import time
+from collections import Counter
 from decimal import Decimal
 from fractions import Fraction
 
@@ -97,10 +99,14 @@ def test_data_need_not_be_a_list(processor, convert):
     assert processor.process_data_spawn_per_item(convert(data)) == [plain(item) for item in data]
 
 
-def test_data_of_numpy_are_computed_by_numpys_operators(processor):
+def test_data_of_arrays_are_pythons_numbers(processor):
     numpy = pytest.importorskip("numpy")
-    data = numpy.linspace(-3, 3, 100)
-    assert processor.process_data_spawn_per_item(data) == [plain(item) for item in data]
+    for data in (numpy.linspace(-3, 3, 100), numpy.arange(2**62, 2**62 + 10),
+                 array.array("d", [1.5, 2.5])):
+        assert outcome(processor.process_data_spawn_per_item, data) == \
+            outcome(lambda: [plain(item) for item in data.tolist()])
+    with pytest.raises(TypeError, match="data must be a list"):
+        processor.process_data_spawn_per_item(numpy.array(1.0))
 
 
 def test_data_are_not_changed(processor):
@@ -147,6 +153,42 @@ def test_statistics_of_fractions_are_the_true_ones(processor):
         "median": statistics.median(data)}
 
 
+# ---- Words -----------------------------------------------------------------------
+
+def plain_counts(text):
+    """By the rule "letters": each letter in lower case by itself."""
+    words = ("".join(map(str.lower, filter(str.isalpha, word))) for word in text.split())
+    return Counter(word for word in words if word)
+
+
+# Letters that every Unicode version of the last years knows, and what is none.
+LETTERS = st.text(alphabet="abcABC éßİΣσς中文\t\n\u2028\u00a0.,'-0123?\ud800\udfff😀")
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.one_of(LETTERS, st.lists(LETTERS).map(" ".join)), st.integers(1, 1000))
+def test_words_are_counted_as_by_a_plain_loop(processor, text, chunk_size):
+    counts = processor.map_reduce_word_count(text, chunk_size)
+    assert type(counts) is dict and counts == plain_counts(text)
+
+
+def test_words_of_a_large_text(processor):
+    text = main.generate_test_text(200000)
+    counts = processor.map_reduce_word_count(text)
+    assert counts == plain_counts(text) and sum(counts.values()) == 200000
+
+
+def test_text_without_words_counts_nothing(processor):
+    for text in ("", " \n\t", "1 2 3 ?"):
+        assert processor.map_reduce_word_count(text) == {}
+
+
+@pytest.mark.parametrize("text", [b"words", None, ["words"], 3])
+def test_text_has_to_be_a_str(processor, text):
+    with pytest.raises(TypeError, match="text must be a str, not"):
+        processor.map_reduce_word_count(text)
+
+
 # ---- What is handed in -------------------------------------------------------
 
 @pytest.mark.parametrize("workers, error", [(0, ValueError), (-1, ValueError), (2.0, TypeError),
@@ -183,6 +225,12 @@ def test_data_have_to_be_there(processor, method):
             getattr(processor, method)(nothing)
 
 
+def test_arrays_have_to_have_something_in_them(processor):
+    for method in DATA_METHODS:
+        with pytest.raises(ValueError, match="must not be empty"):
+            getattr(processor, method)(array.array("d"))
+
+
 def test_batches_have_to_be_lists_with_something_in_them(processor):
     with pytest.raises(ValueError, match="data_batches must not be empty"):
         processor.batch_process_with_manager([[], []])
@@ -190,7 +238,7 @@ def test_batches_have_to_be_lists_with_something_in_them(processor):
         processor.batch_process_with_manager([[1], 3])
 
 
-CHUNKED = [("process_with_file_based_ipc", [1])]
+CHUNKED = [("process_with_file_based_ipc", [1]), ("map_reduce_word_count", "words")]
 
 
 @pytest.mark.parametrize("method, data", CHUNKED)
@@ -305,7 +353,8 @@ def test_lost_supervisor_raises_until_cleanup():
         functions.kill_supervisor_of(workers_of(processor))
         for data in ([Fraction(1)], [1.0] * 50000):
             with pytest.raises(main.PoolError):
-                processor.process_data_spawn_per_item(data)
+                while True:  # workers may be done with something before they are gone
+                    processor.process_data_spawn_per_item(data)
         processor.cleanup()
         assert processor.process_data_spawn_per_item([5]) == [plain(5)]
 

@@ -31,11 +31,14 @@ def workers(num_workers: Any) -> int:
 
 
 def as_list(name: str, data: Any) -> list[Any]:
-    """The data, as they are if they are a list; TypeError if they are nothing of the kind."""
+    """The data, as they are if they are a list; TypeError if they are nothing of the kind.
+
+    Of an array Python's own numbers, not the array's.
+    """
     if isinstance(data, list):
         return data
     try:
-        return list(data)
+        return list(data.tolist() if hasattr(data, "tolist") else data)
     except TypeError:
         raise TypeError(f"{name} must be a list, not {data!r}") from None
 

@@ -15,6 +15,7 @@ from typing import Any, TypedDict
 from forkfold import _arguments, _engine
 from forkfold._native import available_cpus
 from forkfold.pool import Pool
+from forkfold.words import count_words
 
 _WORDS = ("the quick brown fox jumps over lazy dog python programming parallel processing data "
           "analysis").split()
@@ -100,6 +101,17 @@ class OptimizedParallelProcessor:
             if count % 2 == 0:
                 median = (ordered[count // 2 - 1] + median) / 2
             return {"mean": mean, "variance": variance, "median": median}
+
+    def map_reduce_word_count(self, text: str, chunk_size: int = 100) -> dict[str, int]:
+        """How often each word occurs, by the rule "letters", most frequent words first."""
+        _arguments.at_least_one("chunk_size", chunk_size)
+        if not isinstance(text, str):
+            raise TypeError(f"text must be a str, not {text!r}")
+        with self._measuring("map_reduce_word_count", len(text)):
+            # A surrogate, which is not UTF-8, is no letter, and "?" is none either.
+            counts = count_words(text=text.encode(errors="replace"), timeout=self.timeout,
+                                 pool=self._open_pool())
+            return counts.to_dict()
 
     # ---- The pool ------------------------------------------------------------
 
