@@ -7,41 +7,30 @@
 /* Integers up to this are doubles, and their squares are rounded as Python rounds them. */
 #define INTEGER_MOST (INT64_C(1) << 53)
 
-/* Numbers of one call, so that signals are handled in between. */
-enum { PIECE = 1 << 20 };
-
 /* False for what is computed by other operators, or raises. */
 static bool as_double(PyObject *number, double *value)
 {
-    int overflow;
-    long long integer;
+    int64_t integer;
 
     if (PyFloat_CheckExact(number)) {
         *value = PyFloat_AS_DOUBLE(number);
         return isfinite(*value);
     }
-    if (!PyLong_CheckExact(number))
+    if (!ffpy_as_int64(number, &integer))
         return false;
-    integer = PyLong_AsLongLongAndOverflow(number, &overflow);
     *value = (double)integer;
-    return overflow == 0 && integer >= -INTEGER_MOST && integer <= INTEGER_MOST;
+    return integer >= -INTEGER_MOST && integer <= INTEGER_MOST;
 }
 
 static bool map(ffpy_pool *pool, double *numbers, uint64_t count)
 {
-    for (uint64_t i = 0; i < count; i += PIECE) {
-        uint64_t piece = count - i < PIECE ? count - i : PIECE;
-        int code;
+    bool done;
 
-        if (PyErr_CheckSignals() < 0 || !ffpy_pool_check(pool))
-            return false;
-        code = forkfold_map_curve(pool->pool, numbers + i, piece, numbers + i);
-        if (code < 0) {
-            ffpy_raise(pool, code, NULL);
-            return false;
-        }
-    }
-    return true;
+    if (!ffpy_pool_borrow(pool))
+        return false;
+    done = ffpy_pool_give_back(pool, forkfold_map_curve(pool->pool, numbers, count, numbers));
+    ffpy_pool_drop(pool);
+    return done;
 }
 
 static PyObject *as_list(const double *numbers, Py_ssize_t count)
