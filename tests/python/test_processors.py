@@ -153,6 +153,146 @@ def test_statistics_of_fractions_are_the_true_ones(processor):
         "median": statistics.median(data)}
 
 
+# ---- Sums ------------------------------------------------------------------------
+
+@settings(max_examples=100, deadline=None)
+@given(st.one_of([st.lists(numbers, min_size=1) for numbers in
+                  [*EXACT, st.floats(), NUMBERS, st.one_of(st.integers(), st.floats())]]),
+       st.integers(1, 10))
+def test_sum_is_that_of_pythons_operators(processor, data, chunk_size):
+    expected = outcome(sum, data)
+    assert outcome(processor.parallel_sum_spawn_many, data) == expected
+    assert outcome(processor.parallel_sum_spawn_many, tuple(data), chunk_size) == expected
+
+
+def test_sum_of_decimals_and_of_anything_that_adds(processor):
+    assert processor.parallel_sum_spawn_many([Decimal("0.1")] * 3) == Decimal("0.3")
+    assert processor.parallel_sum_spawn_many(range(10**5)) == sum(range(10**5))
+    assert processor.parallel_sum_spawn_many([2**70, -1, 0.5]) == sum([2**70, -1, 0.5])
+    with pytest.raises(TypeError):
+        processor.parallel_sum_spawn_many(["a", "b"])
+
+
+def test_sum_of_arrays_is_exact(processor):
+    assert processor.parallel_sum_spawn_many(array.array("q", [2**62] * 4)) == 2**64
+    assert processor.parallel_sum_spawn_many(array.array("d", [1e16, 1.0, -1e16])) == 1.0
+    numpy = pytest.importorskip("numpy")
+    assert processor.parallel_sum_spawn_many(numpy.arange(10**6)) == sum(range(10**6))
+
+
+# ---- Matrices --------------------------------------------------------------------
+
+def plain_product(left, right):
+    return [[sum(a * b for a, b in zip(row, column)) for column in zip(*right)] for row in left]
+
+
+def matrices(numbers):
+    """Two that go together."""
+    def pair(shape):
+        rows, inner, columns = shape
+        return st.tuples(*[st.lists(st.lists(numbers, min_size=width, max_size=width),
+                                    min_size=height, max_size=height)
+                           for height, width in ((rows, inner), (inner, columns))])
+    return st.tuples(*[st.integers(1, 6)] * 3).flatmap(pair)
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.one_of([matrices(numbers) for numbers in
+                  [*EXACT, st.integers(-1000, 1000), st.integers(-2**70, 2**70),
+                   st.one_of(st.integers(-9, 9), st.fractions())]]))
+def test_product_is_that_of_pythons_operators(processor, pair):
+    assert outcome(processor.parallel_matrix_multiply, *pair) == outcome(plain_product, *pair)
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.one_of([matrices(numbers) for numbers in
+                  [st.floats(-1e6, 1e6), st.one_of(st.integers(-9, 9), st.floats(-1e6, 1e6))]]))
+def test_product_of_floats_is_as_near_as_floats_are(processor, pair):
+    exact = plain_product(*[[[Fraction(number) for number in row] for row in matrix]
+                            for matrix in pair])
+    bound = plain_product(*[[[abs(number) for number in row] for row in matrix]
+                            for matrix in pair])
+    result = processor.parallel_matrix_multiply(*pair)
+    for computed, true, most in zip(*map(itertools.chain.from_iterable, (result, exact, bound))):
+        least = Fraction(sys.float_info.min)
+        assert abs(Fraction(computed) - true) <= max(Fraction(most), least) * Fraction(20, 2**53)
+
+
+def test_large_product_of_integers_is_exact(processor):
+    left = [[row * column % 97 - 48 for column in range(320)] for row in range(310)]
+    right = [[row + column for column in range(330)] for row in range(320)]
+    numpy = pytest.importorskip("numpy")
+    result = processor.parallel_matrix_multiply(left, right)
+    assert result == (numpy.array(left) @ numpy.array(right)).tolist() and type(result[0][0]) is int
+
+
+def test_product_of_arrays_is_an_array(processor):
+    numpy = pytest.importorskip("numpy")
+    left, right = numpy.arange(6.0).reshape(2, 3), numpy.arange(12.0).reshape(3, 4)
+    for pair in ((left, right), (left.tolist(), right), (left, right.tolist())):
+        result = processor.parallel_matrix_multiply(*pair)
+        assert isinstance(result, numpy.ndarray) and (result == left @ right).all()
+
+
+@pytest.mark.parametrize("left, right, error, words", [
+    ([], [[1]], ValueError, "A must not be empty"), ([[1]], [], ValueError, "B must not be empty"),
+    ([[]], [[1]], ValueError, "A must not be empty"), ([[1]], [[]], ValueError, "B must not be"),
+    ([[], []], [[1]], ValueError, "A must not be empty"),
+    ([[1, 2]], [[1, 2]], ValueError, "1 x 2 matrix cannot be multiplied by a 1 x 2"),
+    ([[1, 2], [3]], [[1], [2]], ValueError, "row 1"), ([[1, 2]], [[1], [2, 3]], ValueError, "row 1"),
+    (None, [[1]], TypeError, "A must be a list, not None"),
+    ([[1]], 5, TypeError, "B must be a list, not 5"),
+    ([1, 2], [[1]], TypeError, "a row of A must be a list, not 1"),
+    ([[1]], [[1], 2], TypeError, "a row of B must be a list, not 2"),
+    ([["a"]], [["b"]], TypeError, "multiply"),
+])
+def test_matrices_are_checked(processor, left, right, error, words):
+    with pytest.raises(error, match=words):
+        processor.parallel_matrix_multiply(left, right)
+
+
+def test_empty_arrays_are_no_matrices(processor):
+    numpy = pytest.importorskip("numpy")
+    with pytest.raises(ValueError, match="A must not be empty"):
+        processor.parallel_matrix_multiply(numpy.empty((0, 3)), numpy.ones((3, 2)))
+    with pytest.raises(TypeError, match="a row of A must be a list"):
+        processor.parallel_matrix_multiply(numpy.ones(3), numpy.ones((3, 2)))
+
+
+# ---- Primes ----------------------------------------------------------------------
+
+def plain_primes(limit):
+    return [number for number in range(2, limit)
+            if all(number % divisor for divisor in range(2, math.isqrt(number) + 1))]
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.integers(-100, 3000))
+def test_primes_are_those_of_trial_division(processor, limit):
+    assert outcome(processor.parallel_find_primes, limit) == outcome(plain_primes, limit)
+
+
+def test_primes_of_a_large_limit(processor):
+    primes = processor.parallel_find_primes(2 * 10**7)
+    assert len(primes) == 1270607 and primes[-1] == 19999999
+    assert primes == sorted(set(primes)) and set(map(type, primes)) == {int}
+
+
+@pytest.mark.parametrize("limit", [2.0, 10.5, "10", None, [10]])
+def test_limit_has_to_be_an_integer(processor, limit):
+    with pytest.raises(TypeError, match="limit must be an integer, not"):
+        processor.parallel_find_primes(limit)
+
+
+def test_limit_may_be_an_integer_of_any_kind(processor):
+    assert processor.parallel_find_primes(-2**70) == processor.parallel_find_primes(2) == []
+    assert processor.parallel_find_primes(3) == [2]
+    numpy = pytest.importorskip("numpy")
+    assert processor.parallel_find_primes(numpy.int64(12)) == [2, 3, 5, 7, 11]
+    with pytest.raises(ValueError, match="2\\*\\*64"):
+        processor.parallel_find_primes(2**64)
+
+
 # ---- Words -----------------------------------------------------------------------
 
 def plain_counts(text):
@@ -212,7 +352,8 @@ def test_timeout_and_verbose_are_keywords_only():
         main.OptimizedParallelProcessor(2, timeout=1.0, verbose=True, more=1)
 
 
-DATA_METHODS = [*PROCESS, "batch_process_with_manager", "compute_statistics_sequential"]
+DATA_METHODS = [*PROCESS, "batch_process_with_manager", "compute_statistics_sequential",
+                "parallel_sum_spawn_many"]
 
 
 @pytest.mark.parametrize("method", DATA_METHODS)
@@ -238,7 +379,8 @@ def test_batches_have_to_be_lists_with_something_in_them(processor):
         processor.batch_process_with_manager([[1], 3])
 
 
-CHUNKED = [("process_with_file_based_ipc", [1]), ("map_reduce_word_count", "words")]
+CHUNKED = [("process_with_file_based_ipc", [1]), ("map_reduce_word_count", "words"),
+           ("parallel_sum_spawn_many", [1])]
 
 
 @pytest.mark.parametrize("method, data", CHUNKED)

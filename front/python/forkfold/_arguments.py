@@ -43,9 +43,14 @@ def as_list(name: str, data: Any) -> list[Any]:
         raise TypeError(f"{name} must be a list, not {data!r}") from None
 
 
-def items(name: str, data: Any) -> list[Any]:
-    """Likewise, and ValueError if there are none."""
-    listed = as_list(name, data)
-    if not listed:
+def not_empty(name: str, data: Any) -> None:
+    """ValueError if there is nothing in it."""
+    if len(data) == 0:
         raise ValueError(f"{name} must not be empty")
+
+
+def items(name: str, data: Any) -> list[Any]:
+    """The data as a list, with something in it."""
+    listed = as_list(name, data)
+    not_empty(name, listed)
     return listed

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from types import TracebackType
 from typing import Any, TypedDict
 
-from forkfold import _arguments, _engine
+from forkfold import _arguments, _engine, jobs
 from forkfold._native import available_cpus
 from forkfold.pool import Pool
 from forkfold.words import count_words
@@ -102,6 +102,23 @@ class OptimizedParallelProcessor:
                 median = (ordered[count // 2 - 1] + median) / 2
             return {"mean": mean, "variance": variance, "median": median}
 
+    def parallel_sum_spawn_many(self, data: Any, chunk_size: int = 5) -> Any:
+        """The sum: of a list by the builtin, which is done before others could be handed a part,
+        whatever the chunk_size; of an array by forkfold.sum()."""
+        _arguments.at_least_one("chunk_size", chunk_size)
+        is_array = hasattr(data, "tolist")
+        numbers = data if is_array else _arguments.as_list("data", data)
+        _arguments.not_empty("data", numbers)
+        with self._measuring("parallel_sum_spawn_many", len(numbers)):
+            return jobs.sum(numbers, pool=self._open_pool()) if is_array else sum(numbers)
+
+    def parallel_matrix_multiply(self, A: Any, B: Any) -> Any:
+        """The product of two matrices: lists of rows, or arrays."""
+        _check_matrix("A", A)
+        _check_matrix("B", B)
+        with self._measuring("parallel_matrix_multiply", len(A)):
+            return jobs.matmul(A, B, pool=self._open_pool())
+
     def map_reduce_word_count(self, text: str, chunk_size: int = 100) -> dict[str, int]:
         """How often each word occurs, by the rule "letters", most frequent words first."""
         _arguments.at_least_one("chunk_size", chunk_size)
@@ -112,6 +129,13 @@ class OptimizedParallelProcessor:
             counts = count_words(text=text.encode(errors="replace"), timeout=self.timeout,
                                  pool=self._open_pool())
             return counts.to_dict()
+
+    def parallel_find_primes(self, limit: int) -> list[int]:
+        """The primes below limit, in order, by the sieve."""
+        limit = _arguments.whole_number("limit", limit)
+        with self._measuring("parallel_find_primes", max(0, limit)):
+            found: list[int] = jobs.primes(limit, pool=self._open_pool()).tolist()
+            return found
 
     # ---- The pool ------------------------------------------------------------
 
@@ -177,6 +201,16 @@ def _end(pool: Pool) -> None:
         pool.join()
         if not isinstance(error, Exception):
             raise
+
+
+def _check_matrix(name: str, matrix: Any) -> None:
+    """Whether there are numbers in it; the product finds out about everything else."""
+    rows = matrix if hasattr(matrix, "shape") else _arguments.as_list(name, matrix)
+    _arguments.not_empty(name, rows)
+    for row in rows:
+        if not hasattr(row, "__len__"):
+            raise TypeError(f"a row of {name} must be a list, not {row!r}")
+        _arguments.not_empty(name, row)
 
 
 def _process(item: Any) -> Any:
