@@ -2,6 +2,7 @@
 """OptimizedParallelProcessor: what plain Python loops come to, in their order, whatever happens."""
 
 import array
+import contextlib
 import itertools
 import math
 import os
@@ -10,6 +11,7 @@ import statistics
 import subprocess
 import sys
 import textwrap
+import threading
 import time
 from collections import Counter
 from decimal import Decimal
@@ -459,13 +461,44 @@ def test_cleanup_ends_the_workers_and_leaves_the_object_usable(lost_children):
                 os.kill(pid, 0)
 
 
-@pytest.mark.parametrize("numbers", [[1.5] * 50000, [Fraction(3, 2)] * 5000])
-def test_killed_workers_cost_nothing(numbers):
+CALLS = [
+    *[(method, [number / 3 for number in range(50000)]) for method in PROCESS],
+    *[(method, [Fraction(number, 3) for number in range(3000)]) for method in PROCESS],
+    ("batch_process_with_manager", [[1.5] * 9000, [2] * 9000]),
+    ("compute_statistics_sequential", [1, 2.5, 3]), ("parallel_sum_spawn_many", [1] * 1000),
+    ("map_reduce_word_count", main.generate_test_text(300000)),
+    ("parallel_find_primes", 10**7),
+]
+
+
+def kill(pids):
+    for pid in pids:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+
+
+@pytest.mark.parametrize("method, data", CALLS)
+def test_killed_workers_cost_nothing(lost_children, method, data):
     with main.OptimizedParallelProcessor(2) as processor:
+        expected = getattr(processor, method)(data)
+        kill(workers_of(processor))
+        assert getattr(processor, method)(data) == expected
         for _ in range(3):
-            for pid in workers_of(processor):
-                os.kill(pid, signal.SIGKILL)
-            assert processor.process_data_spawn_per_item(numbers) == [plain(1.5)] * len(numbers)
+            killer = threading.Thread(target=kill, args=(workers_of(processor),))
+            killer.start()
+            assert getattr(processor, method)(data) == expected
+            killer.join()
+
+
+def test_workers_killed_in_a_large_product_cost_nothing():
+    matrix = main.generate_test_matrix(700, 700)
+    with main.OptimizedParallelProcessor(2) as processor:
+        expected = processor.parallel_matrix_multiply(matrix, matrix)
+        for _ in range(3):
+            killer = threading.Thread(target=kill, args=(workers_of(processor),))
+            killer.start()
+            assert processor.parallel_matrix_multiply(matrix, matrix) == expected
+            killer.join()
 
 
 def test_worker_killed_by_its_item_is_tried_again(tmp_path):
