@@ -127,6 +127,23 @@ def test_exception_of_an_operator_is_raised_and_the_processor_goes_on(processor)
     assert processor.process_data_spawn_per_item([1]) == [plain(1)]
 
 
+# ---- The pipeline ----------------------------------------------------------------
+
+def plain_pipeline(data):
+    return [((item * 2) + 10) ** 2 for item in data]
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.one_of(LISTS, st.lists(st.decimals(allow_nan=False, places=3), min_size=1)))
+def test_pipeline_gives_what_pythons_operators_give(processor, data):
+    assert outcome(processor.run_pipeline, data) == outcome(plain_pipeline, data)
+
+
+def test_pipeline_keeps_the_order_of_many(processor):
+    data = [*range(-5000, 5000), *(number / 7 for number in range(3000)), Fraction(1, 3), 2**100]
+    assert processor.run_pipeline(data) == plain_pipeline(data)
+
+
 # ---- Statistics --------------------------------------------------------------
 
 def plain_statistics(data):
@@ -355,7 +372,7 @@ def test_timeout_and_verbose_are_keywords_only():
 
 
 DATA_METHODS = [*PROCESS, "batch_process_with_manager", "compute_statistics_sequential",
-                "parallel_sum_spawn_many"]
+                "parallel_sum_spawn_many", "run_pipeline"]
 
 
 @pytest.mark.parametrize("method", DATA_METHODS)
@@ -467,7 +484,7 @@ CALLS = [
     ("batch_process_with_manager", [[1.5] * 9000, [2] * 9000]),
     ("compute_statistics_sequential", [1, 2.5, 3]), ("parallel_sum_spawn_many", [1] * 1000),
     ("map_reduce_word_count", main.generate_test_text(300000)),
-    ("parallel_find_primes", 10**7),
+    ("parallel_find_primes", 10**7), ("run_pipeline", list(range(20000))),
 ]
 
 

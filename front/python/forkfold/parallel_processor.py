@@ -14,6 +14,7 @@ from typing import Any, TypedDict
 
 from forkfold import _arguments, _engine, jobs
 from forkfold._native import available_cpus
+from forkfold.pipeline import Pipeline
 from forkfold.pool import Pool
 from forkfold.words import count_words
 
@@ -86,6 +87,13 @@ class OptimizedParallelProcessor:
             if results is None:
                 results = pool.map(_process, items, chunk_size, timeout=self.timeout)
             return results
+
+    def run_pipeline(self, data: Iterable[Any]) -> list[Any]:
+        """((x * 2) + 10) ** 2 of each, in three stages."""
+        items = _arguments.items("data", data)
+        with self._measuring("run_pipeline", len(items)):
+            stages = Pipeline(_double, _add_ten, _square, timeout=self.timeout)
+            return list(stages.run(items, pool=self._open_pool()))
 
     # ---- Jobs ----------------------------------------------------------------
 
@@ -215,6 +223,18 @@ def _check_matrix(name: str, matrix: Any) -> None:
 
 def _process(item: Any) -> Any:
     return item * item + math.sin(item) * math.cos(item)
+
+
+def _double(number: Any) -> Any:
+    return number * 2
+
+
+def _add_ten(number: Any) -> Any:
+    return number + 10
+
+
+def _square(number: Any) -> Any:
+    return number ** 2
 
 
 # ---- Data for tests ----------------------------------------------------------
