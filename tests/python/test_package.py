@@ -45,6 +45,10 @@ with forkfold.Pool(2) as pool:
         number += one
 with forkfold.Executor(2) as executor:
     future: Future[int] = executor.submit(length, "a")
+total: int = forkfold.ParallelDataProcessor(2).process_directory(".", length, int.__add__, 0)
+with forkfold.OptimizedParallelProcessor(2, timeout=1.0, verbose=True) as processor:
+    primes: list[int] = processor.parallel_find_primes(10)
+    seconds: float = processor.metrics["total_time"]
 """)
     assert done.returncode == 0, done.stdout
     done = check_types(tmp_path, """
