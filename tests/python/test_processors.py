@@ -3,6 +3,7 @@
 
 import array
 import contextlib
+import gc
 import itertools
 import math
 import os
@@ -572,6 +573,32 @@ def test_ctrl_c_interrupts_a_call_and_ends_the_workers():
         # Its output ends when no worker has it any more.
         out, err = process.communicate(timeout=60)
     assert (process.returncode, out, err) == (0, "interrupted\n", "")
+
+
+def test_calls_leave_nothing_behind(processor):
+    number, fraction = 1234.5, Fraction(1, 3)
+
+    def call_all():
+        processor.process_data_spawn_per_item([number] * 5000)
+        processor.process_with_file_based_ipc([number, fraction])
+        processor.run_pipeline([number, fraction])
+        processor.parallel_sum_spawn_many([number, fraction])
+        processor.compute_statistics_sequential([number, fraction])
+        processor.parallel_matrix_multiply([[number]], [[number]])
+        processor.map_reduce_word_count("two words")
+        processor.parallel_find_primes(100)
+
+    def held():
+        gc.collect()
+        return (sys.getrefcount(number), sys.getrefcount(fraction), len(gc.get_objects()),
+                len(os.listdir("/proc/self/fd")))
+
+    call_all()
+    call_all()
+    before = held()
+    for _ in range(50):
+        call_all()
+    assert all(now <= then for now, then in zip(held(), before))
 
 
 # ---- How it went -------------------------------------------------------------
