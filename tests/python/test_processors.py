@@ -271,6 +271,12 @@ def test_matrices_are_checked(processor, left, right, error, words):
         processor.parallel_matrix_multiply(left, right)
 
 
+def test_rows_may_be_any_sequences(processor):
+    left, right = [[1, 2], [3, 4]], [[5], [6]]
+    for convert in (tuple, iter, lambda rows: map(tuple, rows)):
+        assert processor.parallel_matrix_multiply(convert(left), convert(right)) == [[17], [39]]
+
+
 def test_empty_arrays_are_no_matrices(processor):
     numpy = pytest.importorskip("numpy")
     with pytest.raises(ValueError, match="A must not be empty"):

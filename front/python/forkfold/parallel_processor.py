@@ -33,7 +33,7 @@ class Metrics(TypedDict):
 class OptimizedParallelProcessor:
     """Jobs on the workers of one pool, with results in the order of the data.
 
-    A context manager; or cleanup() ends the workers.
+    It is a context manager, whose exit ends the workers, as cleanup() does.
 
     :param num_workers: processes; None for as many as there are CPUs to use
     :param timeout: seconds that an item may take in a worker; then the call raises WorkerTimeout
@@ -122,10 +122,9 @@ class OptimizedParallelProcessor:
 
     def parallel_matrix_multiply(self, A: Any, B: Any) -> Any:
         """The product of two matrices: lists of rows, or arrays."""
-        _check_matrix("A", A)
-        _check_matrix("B", B)
-        with self._measuring("parallel_matrix_multiply", len(A)):
-            return jobs.matmul(A, B, pool=self._open_pool())
+        left, right = _matrix("A", A), _matrix("B", B)
+        with self._measuring("parallel_matrix_multiply", len(left)):
+            return jobs.matmul(left, right, pool=self._open_pool())
 
     def map_reduce_word_count(self, text: str, chunk_size: int = 100) -> dict[str, int]:
         """How often each word occurs, by the rule "letters", most frequent words first."""
@@ -211,14 +210,15 @@ def _end(pool: Pool) -> None:
             raise
 
 
-def _check_matrix(name: str, matrix: Any) -> None:
-    """Whether there are numbers in it; the product finds out about everything else."""
+def _matrix(name: str, matrix: Any) -> Any:
+    """A list of rows, or an array, with numbers in it; the product finds out about all else."""
     rows = matrix if hasattr(matrix, "shape") else _arguments.as_list(name, matrix)
     _arguments.not_empty(name, rows)
     for row in rows:
         if not hasattr(row, "__len__"):
             raise TypeError(f"a row of {name} must be a list, not {row!r}")
         _arguments.not_empty(name, row)
+    return rows
 
 
 def _process(item: Any) -> Any:
