@@ -137,8 +137,8 @@ void forkfold_dictionary_close(forkfold_dictionary *dictionary)
     if (dictionary == NULL)
         return;
     pool = dictionary->pool;
-    /* In a forked child there is only the handle. */
-    if (ff_call_check_process(pool) < 0)
+    /* In a forked child there is only the handle.  The pool's message may still be wanted. */
+    if (!ff_items_are_here(pool))
         return;
     /* A worker that is being ended might still add to it. */
     ff_items_drain(pool);
@@ -318,7 +318,7 @@ int forkfold_dictionary_next(forkfold_dictionary *dictionary, forkfold_dictionar
 
 void forkfold_dictionary_rewind(forkfold_dictionary *dictionary)
 {
-    if (check_reading(dictionary) < 0)
+    if (!ff_items_are_here(dictionary->pool) || !dictionary->is_open)
         return;
     free(dictionary->reading->entries);
     *dictionary->reading = (struct ff_dictionary_reading){0};

@@ -186,8 +186,8 @@ void forkfold_queue_close(forkfold_queue *queue)
     if (queue == NULL)
         return;
     pool = queue->pool;
-    /* In a forked child there is nothing of it. */
-    if (ff_call_check_process(pool) < 0)
+    /* In a forked child there is nothing of it.  The pool's message may still be wanted. */
+    if (!ff_items_are_here(pool))
         return;
     /* A worker that is being ended might still write to it. */
     ff_items_drain(pool);

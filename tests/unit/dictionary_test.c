@@ -498,6 +498,23 @@ static void a_pool_has_so_many_dictionaries(void **state)
     forkfold_pool_close(pool);
 }
 
+/* A function that fails closes what it had opened, and its caller asks why. */
+static void message_of_the_pool_stays_after_rewinding_and_closing(void **state)
+{
+    forkfold_pool *pool = open_pool(1);
+    forkfold_dictionary *dictionary = open_dictionary(pool, 1);
+
+    (void)state;
+    assert_int_equal(forkfold_map(pool, NULL, NULL), FORKFOLD_E_INVALID);
+    forkfold_dictionary_rewind(dictionary);
+    assert_string_equal(forkfold_pool_message(pool), "a call needs options");
+    forkfold_dictionary_close(dictionary);
+    assert_string_equal(forkfold_pool_message(pool), "a call needs options");
+    forkfold_dictionary_rewind(dictionary);
+    assert_string_equal(forkfold_pool_message(pool), "a call needs options");
+    forkfold_pool_close(pool);
+}
+
 static void forked_child_is_told(void **state)
 {
     forkfold_pool *pool = open_pool(1);
@@ -685,6 +702,7 @@ int main(void)
         WITH_SCRIPT(workers_read_what_the_host_has_added),
         WITH_SCRIPT(full_dictionary_is_an_error_for_workers),
         WITH_SCRIPT(a_pool_has_so_many_dictionaries),
+        WITH_SCRIPT(message_of_the_pool_stays_after_rewinding_and_closing),
         WITH_SCRIPT(forked_child_is_told),
         WITH_SCRIPT(a_callback_may_close_it),
         WITH_SCRIPT(random_kills_only_repeat_additions),

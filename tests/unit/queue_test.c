@@ -249,6 +249,19 @@ static void closed_queue_leaves_nothing_to_the_next_one(void **state)
     forkfold_pool_close(pool);
 }
 
+/* A function that fails closes what it had opened, and its caller asks why. */
+static void closing_leaves_the_message_of_the_pool(void **state)
+{
+    forkfold_pool *pool = open_pool(1);
+    forkfold_queue *queue = open_queue(pool, 1, 1, 1);
+
+    (void)state;
+    assert_int_equal(forkfold_map(pool, NULL, NULL), FORKFOLD_E_INVALID);
+    forkfold_queue_close(queue);
+    assert_string_equal(forkfold_pool_message(pool), "a call needs options");
+    forkfold_pool_close(pool);
+}
+
 static void pool_has_64_queues(void **state)
 {
     forkfold_pool *pool = open_pool(1);
@@ -1059,6 +1072,7 @@ int main(void)
         WITH_TALLY(batch_is_taken_in_parts),
         WITH_TALLY(depth_is_what_was_asked_for_or_fits),
         WITH_TALLY(closed_queue_leaves_nothing_to_the_next_one),
+        WITH_TALLY(closing_leaves_the_message_of_the_pool),
         WITH_TALLY(pool_has_64_queues),
         WITH_TALLY(everything_comes_out_once_in_all_combinations),
         WITH_TALLY(batches_are_passed_on_in_a_chain),
