@@ -201,13 +201,14 @@ def check(plan, commands, report):
 def take_calls(plan, commands, ready, group):
     """The same for calls that the programs time themselves."""
     called = {side: command for side, command in commands.items()
-              if any(row.quantity == "call" and side in (row.ours, row.theirs) for row in ready)}
+              if any(row.is_called() and side in (row.ours, row.theirs) for row in ready)}
     times, digests, failed = measure.interleave_calls(
         called, plan.rounds, lambda done: data.say(f"{group}: round {done} of {plan.rounds}"))
     for row in ready:
-        if row.quantity == "call" and digests.get(row.ours) != digests.get(row.theirs):
+        if row.is_called() and digests.get(row.ours) != digests.get(row.theirs):
             failed.setdefault(row.theirs, "another result")
-    return {(side, "call"): values for side, values in times.items()}, failed
+    return {(side, row.quantity): times[side] for row in ready for side in (row.ours, row.theirs)
+            if side in times}, failed
 
 
 def take_samples(plan, commands, ready, group):
@@ -247,18 +248,23 @@ def describe(quantity, samples):
     return f"{median:.3f} s" if median >= 0.1 else f"{1000 * median:.2f} ms"
 
 
-def bound(value):
-    return "" if value is None else f"{value:g} x"
+def describe_ratio(row, value):
+    if value is None:
+        return ""
+    return f"{100 * value:.3g} %" if row.quantity == "share" else f"{value:.3g} x"
 
 
 def judge(plan, row, samples, report):
     """Makes the row's line and its entry."""
     ours, theirs = (samples[side, row.quantity] for side in (row.ours, row.theirs))
-    ratio, spread = measure.ratio(ours, theirs, row.sense)
+    ratio, spread = (measure.share(ours, theirs) if row.quantity == "share"
+                     else measure.ratio(ours, theirs, row.sense))
     report.lines.setdefault(row.group(), []).append(
-        (row.id, describe(row.quantity, ours), describe(row.quantity, theirs), f"{ratio:.3g} x",
-         f"{100 * spread:.0f} %", bound(row.least), bound(row.goal), rows.verdict(row, ratio),
-         ("" if row.sense == "min" else "at most, of ") + row.peer))
+        (row.id, describe(row.quantity, ours), describe(row.quantity, theirs),
+         describe_ratio(row, ratio), f"{100 * spread:.0f} %", describe_ratio(row, row.least),
+         describe_ratio(row, row.goal), rows.verdict(row, ratio),
+         {"share": "at most, beyond "}.get(row.quantity, "" if row.sense == "min" else "at most, of ")
+         + row.peer))
     report.entries.append(record.entry(row, ratio, spread, command_line(plan, row)))
     if row.id == "growth-memory":
         report.note(f"growth-memory: {measure.memory_method()}; within 10 % either way is wanted.")

@@ -147,6 +147,13 @@ def ratio(ours, theirs, sense):
     return value, (max(rounds) - min(rounds)) / value
 
 
+def share(ours, theirs):
+    """The part of our time that theirs would leave, by the medians; and how far the shares of the
+    single rounds lie apart."""
+    rounds = [1 - their / our for our, their in zip(ours, theirs)]
+    return 1 - statistics.median(theirs) / statistics.median(ours), max(rounds) - min(rounds)
+
+
 # ---- Memory ----------------------------------------------------------------------------
 
 

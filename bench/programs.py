@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The programs that are timed: Forkfold, its peers, and what only reads."""
 
+import functools
 import hashlib
 import os
 import shutil
@@ -163,39 +164,74 @@ def one_text(folder):
     return str(text)
 
 
+def library_program(settings, name):
+    """One of the programs that time calls of this source's library."""
+    library = ROOT / "build" / "src" / "libforkfold.so"
+    if settings.binary != ROOT / "build" / "forkfold" or not library.exists():
+        raise Unavailable("measures the library of this source")
+    headers = sorted(os.path.relpath(path, HERE) for path in (ROOT / "include").rglob("*.h"))
+    mark = hashlib.sha256((str(library) + data.fingerprint(headers)).encode()).hexdigest()[:8]
+    return data.build_tool(settings.cache / "tools", name,
+                           [f"-I{ROOT / 'include'}", f"-L{library.parent}", "-lforkfold",
+                            f"-Wl,-rpath,{library.parent}"], mark)
+
+
 def own_call(name, repeats, what=""):
-    """A call of this source's library."""
+    """A job or a queue of the library."""
     def command(settings, folder):
-        library = ROOT / "build" / "src" / "libforkfold.so"
-        if settings.binary != ROOT / "build" / "forkfold" or not library.exists():
-            raise Unavailable("measures the library of this source")
-        headers = sorted(os.path.relpath(path, HERE) for path in (ROOT / "include").rglob("*.h"))
-        mark = hashlib.sha256((str(library) + data.fingerprint(headers)).encode()).hexdigest()[:8]
-        program = data.build_tool(
-            settings.cache / "tools", "own",
-            [f"-I{ROOT / 'include'}", f"-L{library.parent}", "-lforkfold",
-             f"-Wl,-rpath,{library.parent}"], mark)
-        return Command([str(program), name, str(settings.workers), str(repeats),
-                        what or one_text(folder)])
+        return Command([str(library_program(settings, "own")), name, str(settings.workers),
+                        str(repeats), what or one_text(folder)])
     return command
 
 
-def processes(repeats, count):
+def item_call(name, repeats, count):
+    """A call of functions on items."""
     def command(settings, _folder):
-        program = data.build_tool(settings.cache / "tools", "processes")
-        return Command([str(program), str(settings.workers), str(repeats), count])
+        return Command([str(library_program(settings, "items")), name, str(settings.workers),
+                        str(repeats), f"{count}/{rounds_in_us(processes_program(settings))}"])
     return command
+
+
+def processes_program(settings):
+    return data.build_tool(settings.cache / "tools", "processes")
+
+
+@functools.cache
+def rounds_in_us(program):
+    """What all sides take for a microsecond of work, whatever else the machine does meanwhile."""
+    return int(subprocess.run([program, "speed"], check=True, stdout=subprocess.PIPE).stdout)
+
+
+def processes(work, repeats, count, workers=None, item_us=None):
+    """item_us: what an item takes, of work that has no other end."""
+    def command(settings, _folder):
+        program = processes_program(settings)
+        what = f"{count}/{item_us * rounds_in_us(program)}" if item_us else str(count)
+        return Command([str(program), work, str(workers or settings.workers), str(repeats), what])
+    return command
+
+
+def peer_program(settings, name):
+    """The program that times another library, which pkg-config knows if it is installed."""
+    done = subprocess.run(["pkg-config", "--cflags", "--libs", name], check=False, text=True,
+                          stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+    if done.returncode != 0:
+        raise Unavailable(f"{name} is not installed")
+    return str(data.build_tool(settings.cache / "tools", name, done.stdout.split()))
 
 
 def openblas(repeats, size, threads):
     def command(settings, _folder):
-        done = subprocess.run(["pkg-config", "--cflags", "--libs", "openblas"], check=False,
-                              text=True, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
-        if done.returncode != 0:
-            raise Unavailable("OpenBLAS is not installed")
-        program = data.build_tool(settings.cache / "tools", "openblas", done.stdout.split())
-        return Command([str(program), str(repeats), size],
+        program = peer_program(settings, "openblas")
+        return Command([program, str(repeats), size],
                        {"OPENBLAS_NUM_THREADS": str(threads or settings.workers)})
+    return command
+
+
+def primesieve(way, repeats, limit):
+    def command(settings, _folder):
+        program = peer_program(settings, "primesieve")
+        return Command([program, way, str(settings.workers), str(repeats), limit])
     return command
 
 
@@ -209,6 +245,11 @@ def python_call(name, repeats, what=""):
 # Integers that go through a queue, one by one and in batches.
 SINGLE = "300000"
 BATCHED = "3000000"
+# Items that take so many microseconds.
+STREAM, STREAM_US = 20_000, 20
+BUSY, BUSY_US = 20_000, 10
+PRIMES = "1000000000"
+SUMMANDS = "100000000"
 
 
 class Program(NamedTuple):
@@ -237,13 +278,29 @@ PROGRAMS = {
     "reads-1": Program(reads(1)),
     "true": Program(true),
     "call-map": Program(own_call("map", 20, "1000000")),
-    "processes": Program(processes(20, "1000000")),
+    "processes": Program(processes("loop", 20, 1_000_000)),
     "call-open-map-close": Program(own_call("open-map-close", 20, "100000")),
     "python-open-map-close": Program(python_call("open-map-close", 5, "100000")),
+    "call-empty-1": Program(item_call("empty-1", 10, 1_000_000)),
+    "processes-claims": Program(processes("claims", 10, 1_000_000)),
+    "call-imap-1": Program(item_call("imap-1", 10, 100_000)),
+    "python-imap-1": Program(python_call("imap", 1, "100000")),
+    "call-apply": Program(item_call("apply", 10_000, 1)),
+    "processes-ping-pong": Program(processes("ping-pong", 10_000, 1)),
+    "call-pipeline": Program(item_call("pipeline", 5, STREAM)),
+    "processes-slowest": Program(processes("busy", 5, STREAM, 1, STREAM_US)),
+    "call-communication": Program(item_call("communication", 20, BUSY)),
+    "processes-busy": Program(processes("busy", 20, BUSY, None, BUSY_US)),
     "call-matmul-1500": Program(own_call("matmul", 5, "1500")),
     "openblas-1500": Program(openblas(5, "1500", None)),
     "call-matmul-100": Program(own_call("matmul", 1000, "100")),
     "openblas-100": Program(openblas(1000, "100", 1)),
+    "call-primes-list": Program(own_call("primes-list", 3, PRIMES)),
+    "primesieve-list": Program(primesieve("list", 3, PRIMES)),
+    "call-primes-count": Program(own_call("primes-count", 5, PRIMES)),
+    "primesieve-count": Program(primesieve("count", 5, PRIMES)),
+    "call-fsum": Program(own_call("fsum", 5, SUMMANDS)),
+    "python-fsum": Program(python_call("fsum", 1, SUMMANDS)),
     "call-queue-1": Program(own_call("queue-1", 10, SINGLE)),
     "python-queue-1": Program(python_call("queue", 1, f"{SINGLE}/1")),
     "call-queue-batch": Program(own_call("queue-batch", 10, BATCHED)),
@@ -258,6 +315,7 @@ def versions(settings):
     asked = [("Python", [sys.executable, "--version"]), ("mawk", ["mawk", "-W", "version"]),
              ("sort", ["sort", "--version"]), ("parallel", ["parallel", "--version"])]
     python = settings.cache / "venv" / "bin" / "python"
+    asked.append(("primesieve", ["pkg-config", "--modversion", "primesieve"]))
     for name in ("duckdb", "polars"):
         asked.append((name, [python, "-c", f"import {name}; print({name}.__version__)"]))
     found = []

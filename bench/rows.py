@@ -24,7 +24,11 @@ class Row(NamedTuple):
     goal: Optional[float]
     ours: Side
     theirs: Side
-    quantity: str = "time"  # or "memory", or "call": the time that a program measures itself
+    quantity: str = "time"  # or "memory", or, of times that programs measure themselves, "call", or
+                            # "share": the part of Forkfold's that the other's would leave
+
+    def is_called(self):
+        return self.quantity in ("call", "share")
 
     def group(self):
         """Rows on the same texts are measured together."""
@@ -40,10 +44,10 @@ def against(name, work, peer, sense, least, goal, place, program):
     return Row(name, work, peer, sense, least, goal, Side("forkfold", place), Side(program, place))
 
 
-def call(name, work, peer, sense, least, goal, theirs, place=""):
+def call(name, work, peer, sense, least, goal, theirs, place="", quantity="call"):
     """A call of the library, beside another program that does the same."""
     return Row(name, work, peer, sense, least, goal, Side(f"call-{name}", place),
-               Side(theirs, place), "call")
+               Side(theirs, place), quantity)
 
 
 CALL_ROWS = (
@@ -51,10 +55,25 @@ CALL_ROWS = (
          0.98, "processes"),
     call("open-map-close", "a pool for 100,000 such items", "Python pool", "min", 6, 15,
          "python-open-map-close"),
+    call("empty-1", "map of a function that does nothing, 1 M items, chunk 1",
+         "claims from one counter by 2 processes", "min", 0.09, 0.3, "processes-claims"),
+    call("imap-1", "imap_unordered of 100,000 integers, chunk 1", "Python pool", "min", 50, 150,
+         "python-imap-1"),
+    call("apply", "one call of a function, and its result", "a futex ping-pong of 2 processes",
+         "max", 2.5, 1.3, "processes-ping-pong"),
+    call("pipeline", "20,000 items through stages of 20, 5 and 5 us",
+         "the first stage alone, 1 process", "min", 0.95, 0.99, "processes-slowest"),
+    call("communication", "map of 20,000 items of 10 us", "the same work in 2 plain processes", "max",
+         0.02, 0.005, "processes-busy", quantity="share"),
     call("matmul-1500", "1500 x 1500 doubles", "OpenBLAS, 2 threads", "min", 0.92, 1,
          "openblas-1500"),
     call("matmul-100", "100 x 100 doubles", "one call of OpenBLAS", "max", 1.15, 1.02,
          "openblas-100"),
+    call("primes-list", "the primes below 10^9, in an array", "primesieve, which takes 1 thread",
+         "min", 0.8, 1.5, "primesieve-list"),
+    call("primes-count", "how many primes there are below 10^9", "primesieve, 2 threads", "max", 4,
+         1.5, "primesieve-count"),
+    call("fsum", "exact sum of 10^8 doubles", "math.fsum", "min", 20, 60, "python-fsum"),
     call("queue-1", "300,000 integers from one worker to another, one by one", "multiprocessing.Queue",
          "min", 40, 200, "python-queue-1"),
     call("queue-batch", "3 M integers likewise, in batches of 100", "the same batches", "min", 20, 60,

@@ -13,7 +13,7 @@
 #include <string.h>
 #include <time.h>
 
-static inline void fail(const char *what)
+_Noreturn static inline void fail(const char *what)
 {
     fprintf(stderr, "%s\n", what);
     exit(1);
@@ -53,6 +53,24 @@ static inline uint64_t digest_numbers(const double *numbers, uint64_t count)
         digest += bits;
     }
     return digest;
+}
+
+/* Of primes, in any order. */
+static inline uint64_t digest_integers(const uint32_t *numbers, uint64_t count)
+{
+    uint64_t digest = 0;
+
+    for (uint64_t i = 0; i < count; i++)
+        digest += (uint64_t)numbers[i] * numbers[i];
+    return digest;
+}
+
+/* Computes for so many rounds, each of which waits for the one before; see "speed" of processes.c. */
+static inline uint64_t compute_rounds(uint64_t value, uint64_t rounds)
+{
+    for (uint64_t i = 0; i < rounds; i++)
+        value = value * UINT64_C(6364136223846793005) + UINT64_C(1442695040888963407);
+    return value;
 }
 
 static inline int compare_seconds(const void *a, const void *b)

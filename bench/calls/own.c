@@ -1,53 +1,39 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Times a call of libforkfold.
+ * Times a job or a queue of libforkfold.
  *
- * usage: own map|open-map-close|matmul|text|queue-1|queue-batch WORKERS REPEATS [N | FILE]
+ * usage: own CALL WORKERS REPEATS N|FILE
  *
  *   map             f of N doubles in shared arrays, on an open pool
  *   open-map-close  f of N doubles in own memory, from before the pool to after it
  *   matmul          a product of N x N doubles in shared arrays, on an open pool
+ *   fsum            the sum of N doubles in a shared array, on an open pool
+ *   primes-list     the primes below N, in a new shared array, on an open pool
+ *   primes-count    how many there are, likewise
  *   text            the words of FILE, in own memory, on an open pool; all are read
  *   queue-1         N integers through a queue, from one worker to another, one by one
  *   queue-batch     likewise, in batches of 100
  */
-#include <forkfold.h>
-
-#include "calls.h"
+#include "library.h"
 
 struct state {
     forkfold_pool *pool;
     unsigned workers;
+    const char *what; /* N or FILE */
     uint64_t count;
     uint64_t batch; /* of a queue */
     double *input;
     double *output;
+    double sum;
     forkfold_matrix matrices[3];
+    forkfold_shared *primes;
     char *text;
     uint64_t digest;
 };
 
-static void check(const struct state *state, int code)
+static uint64_t digest_kept(void *context)
 {
-    if (code < 0)
-        fail(state->pool == NULL ? forkfold_strerror(code) : forkfold_pool_message(state->pool));
-}
-
-static void open_pool(struct state *state)
-{
-    forkfold_pool_options options = {.workers = state->workers};
-    char message[512];
-
-    if (forkfold_pool_open(&state->pool, &options, message, sizeof(message)) < 0)
-        fail(message);
-}
-
-static double *open_shared(const struct state *state, uint64_t count)
-{
-    forkfold_shared *shared;
-
-    check(state, forkfold_shared_open(state->pool, FORKFOLD_F64, count, &shared));
-    return forkfold_shared_data(shared);
+    return ((const struct state *)context)->digest;
 }
 
 /* ---- Numbers ------------------------------------------------------------- */
@@ -63,14 +49,14 @@ static void map(void *context)
 {
     struct state *state = context;
 
-    check(state, forkfold_map_curve(state->pool, state->input, state->count, state->output));
+    check(state->pool, forkfold_map_curve(state->pool, state->input, state->count, state->output));
 }
 
 static void open_map_close(void *context)
 {
     struct state *state = context;
 
-    open_pool(state);
+    state->pool = open_pool(state->workers);
     map(state);
     forkfold_pool_close(state->pool);
     state->pool = NULL;
@@ -80,15 +66,15 @@ static void multiply(void *context)
 {
     struct state *state = context;
 
-    check(state, forkfold_multiply_matrices(state->pool, &state->matrices[0], &state->matrices[1],
-                                            &state->matrices[2]));
+    check(state->pool, forkfold_multiply_matrices(state->pool, &state->matrices[0],
+                                                  &state->matrices[1], &state->matrices[2]));
 }
 
 static void time_map(struct state *state, unsigned repeats)
 {
-    open_pool(state);
-    state->input = open_shared(state, state->count);
-    state->output = open_shared(state, state->count);
+    state->pool = open_pool(state->workers);
+    state->input = open_doubles(state->pool, state->count);
+    state->output = open_doubles(state->pool, state->count);
     fill_numbers(state->input, state->count);
     time_calls(repeats, map, state, digest_output);
 }
@@ -107,14 +93,74 @@ static void time_matmul(struct state *state, unsigned repeats)
 {
     uint64_t n = state->count;
 
-    open_pool(state);
+    state->pool = open_pool(state->workers);
     state->count = n * n;
     for (unsigned i = 0; i < 3; i++) {
-        state->output = open_shared(state, state->count);
+        state->output = open_doubles(state->pool, state->count);
         fill_matrix(state->output, state->count, i);
         state->matrices[i] = forkfold_matrix_of(state->output, FORKFOLD_F64, n, n);
     }
     time_calls(repeats, multiply, state, digest_output);
+}
+
+static void sum_up(void *context)
+{
+    struct state *state = context;
+    forkfold_numbers numbers = {state->input, FORKFOLD_F64, state->count};
+
+    check(state->pool, forkfold_sum_floats(state->pool, &numbers, &state->sum));
+}
+
+static uint64_t digest_sum(void *context)
+{
+    const struct state *state = context;
+
+    return digest_numbers(&state->sum, 1);
+}
+
+static void time_fsum(struct state *state, unsigned repeats)
+{
+    state->pool = open_pool(state->workers);
+    state->input = open_doubles(state->pool, state->count);
+    fill_numbers(state->input, state->count);
+    time_calls(repeats, sum_up, state, digest_sum);
+}
+
+/* ---- Primes -------------------------------------------------------------- */
+
+static void list_primes(void *context)
+{
+    struct state *state = context;
+
+    forkfold_shared_close(state->primes);
+    check(state->pool, forkfold_primes(state->pool, state->count, &state->primes));
+}
+
+static uint64_t digest_primes(void *context)
+{
+    const struct state *state = context;
+
+    return digest_integers(forkfold_shared_data(state->primes),
+                           forkfold_shared_count(state->primes));
+}
+
+static void count_primes(void *context)
+{
+    struct state *state = context;
+
+    check(state->pool, forkfold_count_primes(state->pool, 0, state->count, &state->digest));
+}
+
+static void time_primes_list(struct state *state, unsigned repeats)
+{
+    state->pool = open_pool(state->workers);
+    time_calls(repeats, list_primes, state, digest_primes);
+}
+
+static void time_primes_count(struct state *state, unsigned repeats)
+{
+    state->pool = open_pool(state->workers);
+    time_calls(repeats, count_primes, state, digest_kept);
 }
 
 /* ---- Words --------------------------------------------------------------- */
@@ -127,22 +173,17 @@ static void count(void *context)
     forkfold_word word;
     int more;
 
-    check(state, forkfold_count_text(state->pool, state->text, state->count, NULL, &words));
+    check(state->pool, forkfold_count_text(state->pool, state->text, state->count, NULL, &words));
     state->digest = 0;
     while ((more = forkfold_words_next(words, &word)) > 0)
         state->digest += word.count * word.count + word.key_bytes;
-    check(state, more);
+    check(state->pool, more);
     forkfold_words_close(words);
 }
 
-static uint64_t digest_kept(void *context)
+static void time_text(struct state *state, unsigned repeats)
 {
-    return ((const struct state *)context)->digest;
-}
-
-static void time_text(struct state *state, unsigned repeats, const char *path)
-{
-    FILE *file = fopen(path, "rb");
+    FILE *file = fopen(state->what, "rb");
     long size;
 
     if (file == NULL || fseek(file, 0, SEEK_END) != 0 || (size = ftell(file)) < 0)
@@ -153,7 +194,7 @@ static void time_text(struct state *state, unsigned repeats, const char *path)
     if (state->text == NULL || fread(state->text, 1, (size_t)size, file) != (size_t)size)
         fail("cannot read the text");
     fclose(file);
-    open_pool(state);
+    state->pool = open_pool(state->workers);
     time_calls(repeats, count, state, digest_kept);
 }
 
@@ -211,8 +252,8 @@ static void send(void *context)
                                      .stop_on_failure = 1};
     forkfold_call *call;
 
-    check(state, forkfold_queue_open(state->pool, &of, &course.queue));
-    check(state, forkfold_map(state->pool, &options, &call));
+    check(state->pool, forkfold_queue_open(state->pool, &of, &course.queue));
+    check(state->pool, forkfold_map(state->pool, &options, &call));
     state->digest = ((const uint64_t *)forkfold_call_results(call))[1];
     forkfold_call_close(call);
     forkfold_queue_close(course.queue);
@@ -223,34 +264,48 @@ static void time_queue(struct state *state, unsigned repeats, uint64_t batch)
     if (state->workers < 2)
         state->workers = 2;
     state->batch = batch;
-    open_pool(state);
+    state->pool = open_pool(state->workers);
     time_calls(repeats, send, state, digest_kept);
+}
+
+static void time_single(struct state *state, unsigned repeats)
+{
+    time_queue(state, repeats, 1);
+}
+
+static void time_batches(struct state *state, unsigned repeats)
+{
+    time_queue(state, repeats, BATCH);
 }
 
 int main(int argc, char **argv)
 {
+    static const struct {
+        const char *name;
+        void (*run)(struct state *state, unsigned repeats);
+    } calls[] = {
+        {"map", time_map},
+        {"open-map-close", time_open_map_close},
+        {"matmul", time_matmul},
+        {"fsum", time_fsum},
+        {"primes-list", time_primes_list},
+        {"primes-count", time_primes_count},
+        {"text", time_text},
+        {"queue-1", time_single},
+        {"queue-batch", time_batches},
+    };
     struct state state = {0};
-    unsigned repeats;
 
     if (argc != 5)
-        fail(
-            "usage: own map|open-map-close|matmul|text|queue-1|queue-batch WORKERS REPEATS N|FILE");
+        fail("usage: own CALL WORKERS REPEATS N|FILE");
     state.workers = (unsigned)strtoul(argv[2], NULL, 10);
-    repeats = (unsigned)strtoul(argv[3], NULL, 10);
+    state.what = argv[4];
     state.count = strtoull(argv[4], NULL, 10);
-    if (strcmp(argv[1], "map") == 0)
-        time_map(&state, repeats);
-    else if (strcmp(argv[1], "open-map-close") == 0)
-        time_open_map_close(&state, repeats);
-    else if (strcmp(argv[1], "matmul") == 0)
-        time_matmul(&state, repeats);
-    else if (strcmp(argv[1], "text") == 0)
-        time_text(&state, repeats, argv[4]);
-    else if (strcmp(argv[1], "queue-1") == 0)
-        time_queue(&state, repeats, 1);
-    else if (strcmp(argv[1], "queue-batch") == 0)
-        time_queue(&state, repeats, BATCH);
-    else
-        fail("no such call");
-    return 0;
+    for (size_t i = 0; i < sizeof(calls) / sizeof(calls[0]); i++) {
+        if (strcmp(argv[1], calls[i].name) == 0) {
+            calls[i].run(&state, (unsigned)strtoul(argv[3], NULL, 10));
+            return 0;
+        }
+    }
+    fail("no such call");
 }

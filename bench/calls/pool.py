@@ -1,21 +1,24 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: Apache-2.0
-"""Times what Python's multiprocessing.Pool does with the same work.
+"""Times what Python does with the same work: its multiprocessing.Pool above all.
 
 usage: bench/calls/pool.py open-map-close WORKERS REPEATS N
        bench/calls/pool.py text WORKERS REPEATS FILE
        bench/calls/pool.py queue WORKERS REPEATS N/BATCH
+       bench/calls/pool.py imap|fsum WORKERS REPEATS N
 
   open-map-close  f of N doubles, from before the pool is opened to after it is closed
   text            the words of FILE by the letters rule, on an open pool, whose workers have the text
                   since they were forked: only places in it are sent to them
-
   queue           N integers through a multiprocessing.Queue, from one process to another, which are
                   forked for it; in lists of BATCH, or one by one
+  imap            N integers by imap_unordered on an open pool, one by one
+  fsum            math.fsum of an array of N doubles
 
 Prints "SECONDS DIGEST" as the programs beside this one do: see calls.h.
 """
 
+import array
 import math
 import statistics
 import struct
@@ -109,6 +112,22 @@ def through_queue(count, batch):
     return total
 
 
+def add_one(number):
+    return number + 1
+
+
+def time_imap(workers, repeats, count):
+    with context.Pool(workers) as pool:
+        time_calls(repeats, lambda: sum(pool.imap_unordered(add_one, range(count))), int)
+
+
+def time_fsum(repeats, count):
+    # They come again after so many.
+    period = array.array("d", numbers(min(count, 1000003)))
+    values = (period * (count // len(period) + 1))[:count]
+    time_calls(repeats, lambda: math.fsum(values), lambda value: digest_of_numbers([value]))
+
+
 def time_calls(repeats, act, digest):
     act()
     seconds = []
@@ -125,6 +144,12 @@ def main():
     if way == "open-map-close":
         values = numbers(int(what))
         time_calls(repeats, lambda: open_map_close(workers, values), digest_of_numbers)
+        return
+    if way == "imap":
+        time_imap(workers, repeats, int(what))
+        return
+    if way == "fsum":
+        time_fsum(repeats, int(what))
         return
     if way == "queue":
         count, batch = map(int, what.split("/"))

@@ -3,6 +3,7 @@
 
 import hashlib
 import json
+import math
 import sys
 from collections import Counter
 from pathlib import Path
@@ -124,6 +125,12 @@ def test_ratio_is_of_medians_and_spread_is_of_rounds():
     assert spread == pytest.approx((15.0 - 10.0) / 10.0)
 
 
+def test_share_is_what_the_other_leaves_of_our_time():
+    share, spread = measure.share([1.0, 2.0, 4.0], [0.9, 1.5, 4.0])
+    assert share == 0.25
+    assert spread == pytest.approx(0.25)
+
+
 def test_ratio_of_an_upper_bound_is_turned_round():
     assert measure.ratio([3.0], [2.0], "max") == (1.5, 0.0)
 
@@ -134,6 +141,7 @@ def test_ratio_of_an_upper_bound_is_turned_round():
     ("growth", 10.5, "least"), ("growth", 10.6, "no"),
     ("growth-memory", 1.1, "least"), ("growth-memory", 0.9, "least"),
     ("growth-memory", 0.89, "no"), ("growth-memory", 1.11, "no"),
+    ("communication", 0.005, "goal"), ("communication", 0.02, "least"), ("communication", 0.03, "no"),
     ("many-limit", 5, "-"),
 ])
 def test_verdict_follows_the_direction_of_the_row(name, ratio, expected):
@@ -151,7 +159,7 @@ def test_rows_have_different_names_and_known_programs_and_texts():
     assert len({row.id for row in every}) == len(every)
     for row in every:
         assert {row.ours.program, row.theirs.program} <= programs.PROGRAMS.keys()
-        assert row.group() in data.SETS or row.group() == rows.OWN or row.quantity == "call"
+        assert row.group() in data.SETS or row.group() == rows.OWN or row.is_called()
 
 
 @pytest.mark.parametrize("cpus, expected", [
@@ -277,7 +285,7 @@ def test_program_whose_result_changes_has_failed(tmp_path):
 def test_processes_and_python_pool_compute_the_same(tools):
     expected = curve_digest(1001)
     program = str(data.build_tool(tools, "processes"))
-    assert measure.call(programs.Command([program, "3", "1", "1001"]))[1] == expected
+    assert measure.call(programs.Command([program, "loop", "3", "1", "1001"]))[1] == expected
     python = programs.python_call("open-map-close", 1, "1001")
     assert measure.call(python(programs.Settings(2, tools, tools), ""))[1] == expected
 
@@ -294,6 +302,24 @@ def test_python_queue_brings_everything(tmp_path, batch):
     command = programs.python_call("queue", 1, f"1000/{batch}")
     settings = programs.Settings(2, tmp_path, tmp_path)
     assert measure.call(command(settings, ""))[1] == str(sum(range(1000)))
+
+
+@pytest.mark.parametrize("work, count, digest", [
+    ("claims", "1001", 1001), ("busy", "5/0", 10), ("ping-pong", "1", 5),
+])
+def test_processes_do_all_of_their_work(tools, work, count, digest):
+    program = str(data.build_tool(tools, "processes"))
+    assert measure.call(programs.Command([program, work, "3", "3", count]))[1] == str(digest)
+
+
+def test_python_pool_and_fsum_give_what_is_wanted(tmp_path):
+    settings = programs.Settings(2, tmp_path, tmp_path)
+    imap = programs.python_call("imap", 1, "1000")
+    assert measure.call(imap(settings, ""))[1] == str(sum(range(1, 1001)))
+    values = pool.numbers(1000100)
+    fsum = programs.python_call("fsum", 1, str(len(values)))
+    expected = pool.digest_of_numbers([math.fsum(values)])
+    assert measure.call(fsum(settings, ""))[1] == str(expected)
 
 
 def test_pieces_of_a_text_are_all_of_it_and_end_at_white_space():
