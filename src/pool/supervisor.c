@@ -31,7 +31,8 @@
 #include "pool/supervisor_state.h"
 #include "pool/worker.h"
 
-/* Deaths in a row outside of any call after which a slot stays empty. */
+/* Deaths in a row, of workers that had nothing to do, after which a slot stays empty; in a call it is
+   what the call puts up with, if that is more. */
 enum { IDLE_DEATHS_MAX = 10 };
 
 /* Of a slot its worker's channel and, behind all of those, its pidfd. */
@@ -468,13 +469,20 @@ static bool bury(struct supervisor *s, unsigned slot)
     return for_memory;
 }
 
+/* Whether workers seem to be unable to live at all, whatever they are given to do. */
+static bool dies_idle(const struct supervisor *s)
+{
+    if (!s->active)
+        return s->streak > IDLE_DEATHS_MAX;
+    return s->idle_streak > IDLE_DEATHS_MAX && s->idle_streak > ff_call_of(s)->max_deaths;
+}
+
 static void on_death(struct supervisor *s, unsigned slot)
 {
     bool for_memory = bury(s, slot);
 
     /* After a kill for memory the others get on better with one worker less. */
-    if ((for_memory && ff_living(s) > 0) || (!s->active && s->streak > IDLE_DEATHS_MAX) ||
-        (s->active && s->idle_streak > IDLE_DEATHS_MAX))
+    if ((for_memory && ff_living(s) > 0) || dies_idle(s))
         retire(s, slot, "workers die as soon as they are started");
     else if (!give_birth(s, slot))
         retire(s, slot, strerror(errno));

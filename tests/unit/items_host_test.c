@@ -190,6 +190,36 @@ static void initializer_that_always_fails_ends_calls_with_its_code(void **state)
     forkfold_pool_close(pool);
 }
 
+static void idle_workers_may_die_as_often_as_the_pool_says(void **state)
+{
+    enum { FAILING = 30 };
+    int context = 4711;
+    forkfold_pool *pool =
+        open_pool_with(&(forkfold_pool_options){.workers = 1,
+                                                .initializer = count_initialization,
+                                                .initializer_context = &context,
+                                                .max_deaths = FAILING + 10});
+    forkfold_call_options options = {.function = run_only, .count = 2};
+    forkfold_call *call;
+    forkfold_result result;
+
+    (void)state;
+    assert_works(pool, forkfold_imap(pool, &options, &call));
+    assert_int_equal(forkfold_call_next(call, &result), 1);
+    while (script->runs < 2)
+        sched_yield();
+    script->inits_to_fail = FAILING;
+    kill(forkfold_pool_worker(pool, 0), SIGKILL);
+    while (script->inits < FAILING + 2 && forkfold_pool_dispatch(pool) == 0)
+        sched_yield();
+    assert_int_equal(script->inits, FAILING + 2);
+    assert_int_equal(forkfold_call_next(call, &result), 1);
+    assert_int_equal(forkfold_call_next(call, &result), 0);
+    forkfold_call_close(call);
+    assert_pool_is_well(pool);
+    forkfold_pool_close(pool);
+}
+
 static void workers_make_room_after_their_share(void **state)
 {
     (void)state;
@@ -509,6 +539,7 @@ int main(void)
         WITH_SCRIPT(pools_work_side_by_side),
         WITH_SCRIPT(initializer_runs_in_every_worker),
         WITH_SCRIPT(initializer_that_always_fails_ends_calls_with_its_code),
+        WITH_SCRIPT(idle_workers_may_die_as_often_as_the_pool_says),
         WITH_SCRIPT(workers_make_room_after_their_share),
         WITH_SCRIPT(workers_that_have_grown_make_room),
         WITH_SCRIPT(workers_get_no_more_memory_than_they_may),
