@@ -6,6 +6,9 @@ DIR = examples/texts
 ARGS =
 PREFIX = /usr/local
 FUZZ_SECONDS = 60
+SECONDS = 600
+ROUNDS =
+SEED =
 TARGETS =
 SETUP = tools/setup
 
@@ -49,6 +52,11 @@ model: ## checks the protocols between processes in more courses of events than 
 	@tools/build check
 	@FORKFOLD_MODEL=deep meson test -C build-check --no-rebuild --suite model --timeout-multiplier 0 --verbose
 
+soak: ## calls of all kinds while workers are killed, for SECONDS=600 or ROUNDS=n; SEED=n
+	@$(SETUP) run check
+	@tools/build check
+	@build-check/tests/soak/soak $(if $(ROUNDS),--rounds $(ROUNDS),--seconds $(SECONDS)) $(SEED:%=--seed %)
+
 fuzz: ## fuzzes each target for FUZZ_SECONDS=60; TARGETS="words split" only those
 	@$(SETUP) run check fuzz
 	@tests/fuzz/run $(TARGETS)
@@ -73,4 +81,4 @@ clean: ## removes all build folders
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 24
 
-.PHONY: build run check check-sanitize check-threads model fuzz bench bench-plot lint format install clean help
+.PHONY: build run check check-sanitize check-threads model soak fuzz bench bench-plot lint format install clean help

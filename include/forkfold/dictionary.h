@@ -3,7 +3,8 @@
  * Dictionaries that the calling process and the functions that run in workers share: 64-bit
  * counters, found by keys of bytes, to which all of them add.
  *
- * Nobody waits for anybody, and whoever dies hinders nobody.  But additions are NOT exactly once:
+ * Nobody waits for anybody, and whoever dies hinders nobody, though the room
+ * of a key that it was adding may be lost: be generous with it.  But additions are NOT exactly once:
  * an item that is run again, because its worker died, adds again, and what an item added that
  * failed at last stays.  So after deaths a counter may be too large, never too small.  What has to
  * be exact is returned as a result, or counted by forkfold_count_words and its kin, whose workers
