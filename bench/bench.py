@@ -282,7 +282,7 @@ def measure_group(plan, group, group_rows, report):
     samples, failed = take_samples(plan, commands, ready_to_time, group)
     problems.update(failed)
     for row in ready:
-        side = next((side for side in (row.theirs, row.ours) if side in problems), None)
+        side = next((side for side in (row.ours, row.theirs) if side in problems), None)
         if side is not None:
             report.skip(row, f"{side.program}: {problems[side]}", failed=True)
         else:

@@ -14,6 +14,7 @@ import data
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent
+BENCH_PYTHON = ROOT / "build-python" / "bench" / "bin" / "python"
 
 
 class Unavailable(Exception):
@@ -318,6 +319,10 @@ def versions(settings):
     asked.append(("primesieve", ["pkg-config", "--modversion", "primesieve"]))
     for name in ("duckdb", "polars"):
         asked.append((name, [python, "-c", f"import {name}; print({name}.__version__)"]))
+    asked.append(("Python of the package", [BENCH_PYTHON, "--version"]))
+    for name in ("numpy", "joblib", "mpire"):
+        asked.append((name, [BENCH_PYTHON, "-c",
+                             f"import importlib.metadata; print(importlib.metadata.version('{name}'))"]))
     found = []
     for name, command in asked:
         try:
@@ -329,3 +334,68 @@ def versions(settings):
         if number:
             found.append(f"{name} {number}")
     return found
+
+
+# ---- The Python package ------------------------------------------------------------------------
+
+
+@functools.cache
+def build_package():
+    """None if all is there, else why not."""
+    return quietly([ROOT / "tools" / "python_env", "bench"])
+
+
+def python_with_package(settings):
+    """A Python with the package of this source, and what it is compared with."""
+    if settings.binary != ROOT / "build" / "forkfold":
+        raise Unavailable("measures the Python package of this source")
+    problem = build_package()
+    if problem is not None:
+        raise Unavailable(problem)
+    return str(BENCH_PYTHON)
+
+
+def package_call(row, library, repeats):
+    def command(settings, folder):
+        return Command([python_with_package(settings), str(HERE / "calls" / "python.py"), row, library,
+                        str(settings.workers), str(repeats), *([one_text(folder)] if folder else [])])
+    return command
+
+
+def count_directory(settings, folder):
+    return Command([python_with_package(settings), str(HERE / "calls" / "directory.py"), folder,
+                    str(settings.workers)])
+
+
+def interpreter_and_command(settings, folder):
+    """The command, after an interpreter that does nothing."""
+    words = [str(settings.binary), "words", "-q", "-j", str(settings.workers), "--top", "10", "--",
+             folder]
+    return Command(["/bin/sh", "-c", '"$1" -c pass && shift && exec "$@"', "sh",
+                    python_with_package(settings), *words])
+
+
+# How often a call is repeated for one sample, by row and library.
+PACKAGE_CALLS = {
+    "open": {"forkfold": 20, "multiprocessing": 10},
+    "map": {"forkfold": 20, "multiprocessing": 20, "executor": 5, "loky": 5, "mpire": 1},
+    "map-1": {"forkfold": 10, "multiprocessing": 1},
+    "imap-1": {"forkfold": 5, "multiprocessing": 1},
+    "futures": {"forkfold": 3, "executor": 1, "loky": 1},
+    "numpy-arg": {"forkfold": 10, "numpy": 20, "multiprocessing": 1},
+    "numpy-result": {"forkfold": 10, "numpy": 20, "multiprocessing": 1},
+    "share": {"forkfold": 1, "total": 1},
+    "primes": {"forkfold": 20, "reference": 20},
+    "matmul-1500": {"forkfold": 2, "reference": 1, "tuned": 2},
+    "matmul-100": {"forkfold": 100, "reference": 100},
+    "words": {"forkfold": 5, "reference": 2, "tuned": 5},
+    "items": {"forkfold": 10, "reference": 10},
+    "pipeline": {"forkfold": 5, "reference": 5},
+}
+
+PROGRAMS |= {
+    f"py-{row}" if library == "forkfold" else f"py-{row}-{library}":
+        Program(package_call(row, library, repeats))
+    for row, libraries in PACKAGE_CALLS.items() for library, repeats in libraries.items()
+}
+PROGRAMS |= {"py-dir": Program(count_directory), "py-dir-command": Program(interpreter_and_command)}

@@ -31,8 +31,8 @@ class Row(NamedTuple):
         return self.quantity in ("call", "share")
 
     def group(self):
-        """Rows on the same texts are measured together."""
-        return self.ours.place.split("/")[0] or self.id
+        """Rows on the same texts are measured together, and those of one call."""
+        return self.ours.place.split("/")[0] or self.ours.program
 
 
 MANY = "10,000 files, about 118 MB, about 700 k distinct words"
@@ -82,6 +82,59 @@ CALL_ROWS = (
          "million"),
 )
 
+def python(name, work, peer, sense, least, goal, library, place="", suffix=""):
+    """A call of the Python package; suffix: of rows that compare it with one more peer."""
+    return Row(f"py-{name}{suffix}", work, peer, sense, least, goal, Side(f"py-{name}", place),
+               Side(f"py-{name}-{library}", place), "call")
+
+
+def python_peers(name, work, *libraries):
+    """Rows that are there for comparison."""
+    return tuple(python(name, work, peer, "min", None, None, library, suffix=f"-{library}")
+                 for library, peer in libraries)
+
+
+POOL = "multiprocessing.Pool"
+REFERENCE = "numpy and multiprocessing"
+EXECUTOR, LOKY, MPIRE = (("executor", "ProcessPoolExecutor"), ("loky", "joblib with loky"),
+                         ("mpire", "mpire"))
+CHEAP = "Pool.map of 100,000 cheap items"
+PYTHON_MATRICES = "parallel_matrix_multiply, 1500 x 1500 lists of int"
+PYTHON_WORDS = "map_reduce_word_count, 1 M words"
+
+PYTHON_ROWS = (
+    python("open", "Pool: open, close, join", POOL, "min", 1, 2, "multiprocessing"),
+    python("map", CHEAP, POOL, "min", 1.3, 2.5, "multiprocessing"),
+    *python_peers("map", CHEAP, EXECUTOR, LOKY, MPIRE),
+    python("map-1", f"{CHEAP}, chunksize 1", POOL, "min", 6, 15, "multiprocessing"),
+    python("imap-1", "imap_unordered of 100,000 cheap items, chunksize 1", POOL, "min", 6, 15,
+           "multiprocessing"),
+    python("futures", "20,000 futures, submitted and then collected", EXECUTOR[1], "min", 5, 12,
+           EXECUTOR[0]),
+    *python_peers("futures", "20,000 futures, submitted and then collected", LOKY),
+    python("numpy-arg", "an array of 100 MB for 8 items", "one memcpy of it", "max", 1.5, 1.1,
+           "numpy"),
+    *python_peers("numpy-arg", "an array of 100 MB for 8 items", ("multiprocessing", POOL)),
+    python("numpy-result", "an array of 100 MB from a worker", "one memcpy of it", "max", 1.5, 1.1,
+           "numpy"),
+    *python_peers("numpy-result", "an array of 100 MB from a worker", ("multiprocessing", POOL)),
+    python("share", "time without work in a map of 2,000 items of 1 ms", "all of its time", "max",
+           0.1, 0.01, "total"),
+    python("primes", "parallel_find_primes(10**6)", REFERENCE, "min", 6, 15, "reference"),
+    python("matmul-1500", PYTHON_MATRICES, REFERENCE, "min", 8, 20, "reference"),
+    *python_peers("matmul-1500", PYTHON_MATRICES, ("tuned", "numpy, as floats where exact")),
+    python("matmul-100", "parallel_matrix_multiply, 100 x 100 lists of int", REFERENCE, "min", 1.5,
+           3, "reference"),
+    python("words", PYTHON_WORDS, REFERENCE, "min", 25, 60, "reference", "million"),
+    python("words", PYTHON_WORDS, "the same, tuned", "min", None, None, "tuned", "million",
+           "-tuned"),
+    python("items", "process_data_spawn_per_item, 100,000 items", REFERENCE, "min", 1.5, 4,
+           "reference"),
+    python("pipeline", "run_pipeline, 100,000 items", REFERENCE, "min", 1.5, 4, "reference"),
+    Row("py-dir", "10,000 files: count_words(DIR)", "the command and an interpreter's start", "max",
+        1.15, 1.02, Side("py-dir", "many"), Side("py-dir-command", "many")),
+)
+
 ROWS = (
     against("many-pool", MANY, "Python pool, lower().split()", "min", 20, 28, "many", "pool-lower"),
     against("many-letters", MANY, "Python pool, letters rule", "min", 35, 45, "many",
@@ -111,7 +164,7 @@ ROWS = (
         Side("forkfold", "growth/large"), Side("forkfold", "growth/small")),
     Row("growth-memory", "10 x the data, same words: peak memory", "itself", "max", 1.1, None,
         Side("forkfold", "growth/large"), Side("forkfold", "growth/small"), "memory"),
-) + CALL_ROWS
+) + CALL_ROWS + PYTHON_ROWS
 
 OWN = "BENCH_DIR"
 OWN_ROWS = tuple(
