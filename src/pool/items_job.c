@@ -158,11 +158,16 @@ static struct ff_item_piece *find_piece(struct items_state *state, size_t bytes)
 {
     uint64_t count = ff_peer_get(&head_of(state)->piece_count);
 
-    if (count > 0 && has_room(state, piece_at(state, state->next_piece % count), bytes))
-        return piece_at(state, state->next_piece % count);
+    /* No remainders, which take as long as a small function. */
+    if (state->next_piece >= count)
+        state->next_piece = 0;
+    if (count > 0 && has_room(state, piece_at(state, state->next_piece), bytes))
+        return piece_at(state, state->next_piece);
     for (uint64_t i = 0; i < count && i < PIECES_LOOKED_AT; i++) {
-        struct ff_item_piece *piece = piece_at(state, ++state->next_piece % count);
+        struct ff_item_piece *piece;
 
+        state->next_piece = state->next_piece + 1 < count ? state->next_piece + 1 : 0;
+        piece = piece_at(state, state->next_piece);
         if (has_room(state, piece, bytes))
             return piece;
         if (piece->bytes >= bytes && is_free(piece)) {

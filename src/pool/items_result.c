@@ -6,12 +6,18 @@
 #include "pool/call.h"
 #include "pool/items.h"
 
-static unsigned char state_of(const struct forkfold_call *call, uint64_t index)
+/* A map has a slot for each item, and no need of a remainder, which takes as long as the rest. */
+static uint64_t slot_of(const struct forkfold_call *call, uint64_t index)
 {
-    const struct ff_item_owner *owner = call->owner;
+    uint64_t window = call->owner->window;
 
+    return index < window ? index : index % window;
+}
+
+static unsigned char state_of(const struct forkfold_call *call, uint64_t slot)
+{
     /* Partner: set_state() in items_job.c, which writes the result before it. */
-    return atomic_load_explicit(&owner->states[index % owner->window], memory_order_acquire);
+    return atomic_load_explicit(&call->owner->states[slot], memory_order_acquire);
 }
 
 /* Results that vary were named by workers: they have to lie where workers may have put them. */
@@ -29,9 +35,9 @@ static bool is_in_segment(const forkfold_pool *pool, const struct ff_varying_res
 void ff_items_fill_result(const struct forkfold_call *call, uint64_t index, forkfold_result *result)
 {
     const struct ff_item_owner *owner = call->owner;
-    uint64_t slot = index % owner->window;
+    uint64_t slot = slot_of(call, index);
 
-    *result = (forkfold_result){.index = index, .failed = state_of(call, index) == FF_ITEM_REFUSED};
+    *result = (forkfold_result){.index = index, .failed = state_of(call, slot) == FF_ITEM_REFUSED};
     if (result->failed)
         return;
     if (owner->results_vary) {
@@ -88,9 +94,10 @@ static void release_current(struct forkfold_call *call)
     if (!call->has_current)
         return;
     call->has_current = false;
-    atomic_store_explicit(&owner->states[call->current % owner->window], FF_ITEM_TAKEN,
+    atomic_store_explicit(&owner->states[slot_of(call, call->current)], FF_ITEM_TAKEN,
                           memory_order_relaxed);
-    while (call->settled < call->posted && state_of(call, call->settled) == FF_ITEM_TAKEN &&
+    while (call->settled < call->posted &&
+           state_of(call, slot_of(call, call->settled)) == FF_ITEM_TAKEN &&
            call->settled - ff_peer_get(&owner->floor) < owner->window)
         call->settled++;
     ff_publish(&owner->floor, call->settled);
@@ -108,7 +115,7 @@ static bool find_result(struct forkfold_call *call)
         end = call->posted;
     for (unsigned round = 0; round < 2; round++) {
         for (uint64_t i = from; i < end; i++) {
-            unsigned char state = state_of(call, i);
+            unsigned char state = state_of(call, slot_of(call, i));
 
             if (state == FF_ITEM_PUBLISHED || state == FF_ITEM_REFUSED) {
                 call->current = i;

@@ -434,13 +434,14 @@ PyObject *ffpy_make_error(uint32_t outcome, PyObject *value, uint64_t index)
 static PyObject *decode_result(call_object *self, const forkfold_result *result,
                                const struct ffpy_header *header)
 {
+    size_t encoded_at = ffpy_encoded_at(header);
     const char *data = result->data;
     struct ffpy_source source = {
         .base = data, .writable = true, .lends = true, .owner = (PyObject *)self};
     PyObject *copy = NULL;
     PyObject *value;
 
-    if (self->is_imap && header->encoded_at > sizeof(*header)) {
+    if (self->is_imap && header->blocks > 0) {
         copy = PyByteArray_FromStringAndSize(data, (Py_ssize_t)result->bytes);
         if (copy == NULL)
             return NULL;
@@ -449,7 +450,7 @@ static PyObject *decode_result(call_object *self, const forkfold_result *result,
         source.owner = copy;
         source.lends = false;
     }
-    value = ffpy_decode(data + header->encoded_at, result->bytes - header->encoded_at, &source);
+    value = ffpy_decode(data + encoded_at, result->bytes - encoded_at, &source);
     Py_XDECREF(copy);
     return value;
 }
@@ -466,7 +467,7 @@ static PyObject *read_result(call_object *self, const forkfold_result *result, b
     if (result->bytes < sizeof(header))
         return find_failed(self, result->index);
     memcpy(&header, result->data, sizeof(header));
-    if (header.encoded_at < sizeof(header) || header.encoded_at > result->bytes)
+    if (ffpy_encoded_at(&header) > result->bytes)
         return find_failed(self, result->index);
     self->is_kept |= header.kept != 0;
     if (header.busy_ns != FFPY_NOT_TIMED) {

@@ -80,7 +80,12 @@ static bool add_tag(struct ffpy_bytes *bytes, enum tag tag)
 
 static bool add_word(struct ffpy_bytes *bytes, enum tag tag, const void *word)
 {
-    return add_tag(bytes, tag) && ffpy_bytes_add(bytes, word, sizeof(uint64_t));
+    if (!ffpy_bytes_reserve(bytes, 1 + sizeof(uint64_t)))
+        return false;
+    bytes->data[bytes->used] = (char)tag;
+    memcpy(bytes->data + bytes->used + 1, word, sizeof(uint64_t));
+    bytes->used += 1 + sizeof(uint64_t);
+    return true;
 }
 
 static bool add_run(struct ffpy_bytes *bytes, enum tag tag, uint64_t count, const void *data,

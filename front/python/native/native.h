@@ -120,13 +120,15 @@ enum ffpy_outcome {
     FFPY_EXIT   /* the function left by sys.exit; the code is an encoded object */
 };
 
-/* A result: this, its buffers, each at a multiple of FFPY_ALIGNMENT, and the encoded object. */
+/*
+ * A result: this, its buffers, each at a multiple of FFPY_ALIGNMENT, and the encoded object.  Small
+ * results should stay small: the host reads them from the cache of another processor.
+ */
 struct ffpy_header {
-    uint32_t outcome;    /* enum ffpy_outcome */
-    uint32_t kept;       /* nonzero: the worker still refers to the item's buffers */
-    uint64_t busy_ns;    /* or FFPY_NOT_TIMED */
-    uint64_t encoded_at; /* from here on */
-    uint64_t reserved;
+    uint64_t busy_ns; /* or FFPY_NOT_TIMED */
+    uint32_t blocks;  /* this and the buffers take so many times FFPY_ALIGNMENT; 0 = no buffers */
+    uint16_t outcome; /* enum ffpy_outcome */
+    uint16_t kept;    /* nonzero: the worker still refers to the item's buffers */
 };
 
 /* An item of a pipeline's batch: this, and so many bytes (pipeline.c). */
@@ -142,6 +144,12 @@ bool ffpy_take_entry(const char **at, const char *end, struct ffpy_entry *entry)
 enum { FFPY_ALIGNMENT = 64 };
 
 #define FFPY_NOT_TIMED UINT64_MAX
+
+/* Where the encoded object begins. */
+static inline size_t ffpy_encoded_at(const struct ffpy_header *header)
+{
+    return header->blocks == 0 ? sizeof(*header) : (size_t)header->blocks * FFPY_ALIGNMENT;
+}
 
 /* ---- Workers ------------------------------------------------------------- */
 

@@ -22,6 +22,8 @@ enum { SCRATCH_MOST = 1 << 20 };
 
 static PyObject *functions;
 
+static PyInterpreterState *interpreter;
+
 /* The function of the call that the last item belonged to. */
 static uint64_t current_serial;
 static PyObject *current_function;
@@ -48,6 +50,7 @@ int ffpy_worker_start(void *context)
 
     birth = start;
     PyOS_AfterFork_Child();
+    interpreter = PyInterpreterState_Get();
     functions = PyDict_New();
     well = functions == NULL ? NULL
                              : PyObject_CallFunction(ffpy_helpers.start, "IiOO", number, text_fd,
@@ -233,7 +236,13 @@ static bool place_views(struct ffpy_placer *placer, PyObject *views)
         placer->buffers[i] = (struct ffpy_buffer){.place = at, .bytes = bytes};
         at = aligned(at + bytes);
     }
-    out->header.encoded_at = at;
+    if (at / FFPY_ALIGNMENT > UINT32_MAX) {
+        PyMem_RawFree(placer->buffers);
+        placer->buffers = NULL;
+        PyErr_NoMemory();
+        return false;
+    }
+    out->header.blocks = (uint32_t)(at / FFPY_ALIGNMENT);
     Py_XSETREF(out->views, Py_NewRef(views));
     return true;
 }
@@ -253,22 +262,28 @@ static void copy_views(char *result, PyObject *views)
 /* views: of the item's own buffers, to which the result may have been the last to refer. */
 static int publish(const forkfold_item *item, struct outgoing *out, PyObject *views)
 {
-    size_t bytes = out->header.encoded_at + out->bytes.used;
+    size_t encoded_at = ffpy_encoded_at(&out->header);
+    size_t bytes = encoded_at + out->bytes.used;
     char *result = forkfold_item_reserve(item, bytes);
 
     if (result == NULL)
         return forkfold_item_fail(item, "there is no room for a result of %zu bytes", bytes);
     copy_views(result, out->views);
-    memcpy(result + out->header.encoded_at, out->bytes.data, out->bytes.used);
+    memcpy(result + encoded_at, out->bytes.data, out->bytes.used);
     Py_CLEAR(out->views);
-    out->header.kept = are_kept_for_good(views);
-    memcpy(result, &out->header, sizeof(out->header));
+    /* Not copied as a whole: loading together what was stored in parts a moment ago takes long. */
+    *(struct ffpy_header *)(void *)result = (struct ffpy_header){
+        .busy_ns = out->header.busy_ns,
+        .blocks = out->header.blocks,
+        .outcome = out->header.outcome,
+        .kept = are_kept_for_good(views),
+    };
     return 0;
 }
 
 static bool encode_value(struct outgoing *out, PyObject *value)
 {
-    out->header.encoded_at = sizeof(out->header);
+    out->header.blocks = 0;
     out->bytes.used = 0;
     Py_CLEAR(out->views);
     return ffpy_encode(&out->bytes, value, &out->placer);
@@ -333,7 +348,7 @@ static uint64_t clock_ns(void)
 /* Whether the interpreter has threads besides this one. */
 static bool has_threads(void)
 {
-    PyThreadState *first = PyInterpreterState_ThreadHead(PyInterpreterState_Get());
+    PyThreadState *first = PyInterpreterState_ThreadHead(interpreter);
 
     return first != NULL && PyThreadState_Next(first) != NULL;
 }
