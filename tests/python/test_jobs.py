@@ -26,6 +26,7 @@ FLOATS = st.floats(allow_nan=False, allow_infinity=False, width=64)
 # ---- Sums --------------------------------------------------------------------
 
 @given(st.lists(INT64, max_size=50))
+@settings(deadline=None)
 def test_sum_of_integers_is_exact(numbers):
     assert forkfold.sum(numbers) == sum(numbers)
     assert forkfold.sum(tuple(numbers)) == sum(numbers)
@@ -34,6 +35,7 @@ def test_sum_of_integers_is_exact(numbers):
 
 
 @given(st.lists(st.floats(-1e300, 1e300), max_size=50))
+@settings(deadline=None)
 def test_sum_of_floats_is_rounded_once(numbers):
     expected = math.fsum(numbers)
     assert repr(forkfold.sum(numbers)) == repr(expected) or not numbers
@@ -41,6 +43,7 @@ def test_sum_of_floats_is_rounded_once(numbers):
 
 
 @given(st.lists(st.one_of(st.integers(), st.booleans(), FLOATS), max_size=20))
+@settings(deadline=None)
 def test_sum_of_mixed_numbers_is_that_of_the_builtin(numbers):
     kinds = {type(number) for number in numbers}
     if kinds != {float}:
@@ -113,6 +116,7 @@ def test_shared_arrays_are_summed_by_workers(pool):
 # ---- Statistics --------------------------------------------------------------
 
 @given(st.lists(st.one_of(INT64, st.integers(-5, 5)), min_size=1, max_size=40))
+@settings(deadline=None)
 def test_statistics_of_integers_are_true(numbers):
     found = forkfold.statistics(numbers)
     exact = [Fraction(number) for number in numbers]
@@ -125,6 +129,7 @@ def test_statistics_of_integers_are_true(numbers):
 
 
 @given(st.lists(st.floats(-1e150, 1e150), min_size=1, max_size=40))
+@settings(deadline=None)
 def test_statistics_of_floats_are_true(numbers):
     found = forkfold.statistics(numbers)
     exact = [Fraction(number) for number in numbers]
@@ -166,6 +171,7 @@ def factors(draw, elements):
 
 
 @given(factors(st.one_of(st.integers(), INT64, st.integers(-2**26, 2**26), st.integers(-9, 9))))
+@settings(deadline=None)
 def test_products_of_integers_are_exact(matrices):
     result = forkfold.matmul(*matrices)
     assert result == multiply(*matrices)
@@ -174,11 +180,13 @@ def test_products_of_integers_are_exact(matrices):
 
 @given(factors(st.one_of(st.integers(2**53 - 3, 2**53 + 3), st.integers(2**26 - 3, 2**27 + 3),
                          st.integers(-1, 1))))
+@settings(deadline=None)
 def test_products_of_integers_near_the_bound_are_exact(matrices):
     assert forkfold.matmul(*matrices) == multiply(*matrices)
 
 
 @given(factors(st.integers(-2**8, 2**8).map(lambda number: number / 16)))
+@settings(deadline=None)
 def test_products_of_floats_are_right(matrices):
     result = forkfold.matmul(*matrices)
     assert result == multiply(*matrices)
@@ -187,6 +195,7 @@ def test_products_of_floats_are_right(matrices):
 
 @given(factors(st.one_of(st.integers(-2**70, 2**70), st.fractions(max_denominator=9),
                          st.booleans())))
+@settings(deadline=None)
 def test_products_of_anything_else_are_those_of_python(matrices):
     result = forkfold.matmul(*matrices)
     assert result == multiply(*matrices)
@@ -290,7 +299,7 @@ def sieve(limit):
 
 
 @given(limit=st.integers(-5, 20_000))
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_primes_are_those_of_a_sieve(pool, limit):
     expected = sieve(max(limit, 0))
     assert forkfold.primes(limit, pool=pool).tolist() == expected
