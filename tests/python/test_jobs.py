@@ -251,6 +251,17 @@ def test_large_products_are_right(pool, kind, has_pool):
     assert (result == expected).all() and result.dtype == numpy.dtype(kind)
 
 
+def test_without_openblas_products_are_right(monkeypatch):
+    monkeypatch.setattr(forkfold.jobs._native, "multiply", lambda *_factors: None)
+    assert forkfold.matmul([[1, 2]], [[3], [4]]) == [[11]]
+    assert forkfold.matmul([[0.5, 2]], [[3.0], [4.0]]) == [[9.5]]
+    numpy = pytest.importorskip("numpy")
+    for kind in ("i4", "i8", "f4", "f8"):
+        product = forkfold.matmul(numpy.array([[1, 2]], kind), numpy.array([[3], [4]], kind))
+        assert product.tolist() == [[11]]
+        assert product.dtype == ("i8" if kind[0] == "i" else kind)
+
+
 @pytest.mark.parametrize("kinds, result", [
     (("f8", "f8"), "f8"), (("f4", "f4"), "f4"), (("f4", "f8"), "f8"), (("i4", "f8"), "f8"),
     (("i8", "i8"), "i8"), (("u1", "i2"), "i8"), (("c16", "f8"), "c16"), (("O", "O"), "O"),
@@ -404,17 +415,17 @@ def test_other_threads_go_on_during_a_job(pool):
     begun = threading.Event()
     turns = []
 
-    def count():
+    def end_the_job():
         begun.wait()
-        while len(turns) < 1000 and not is_over:
+        for _ in range(1000):
             turns.append(None)
+        os.kill(os.getpid(), signal.SIGINT)
 
-    is_over = []
-    thread = threading.Thread(target=count)
+    thread = threading.Thread(target=end_the_job)
     thread.start()
-    begun.set()
-    forkfold.count_primes(2 * 10**9, pool=pool)
-    is_over.append(True)
+    with pytest.raises(KeyboardInterrupt):
+        begun.set()
+        forkfold.count_primes(10**15, pool=pool)
     thread.join()
     assert len(turns) == 1000
 
