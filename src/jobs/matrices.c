@@ -88,6 +88,8 @@ static int check_place(forkfold_pool *pool, const forkfold_matrix *product)
 {
     struct ff_matrix_extent extent;
 
+    if (pool == NULL)
+        return 0;
     (void)ff_matrix_find_extent(product, &extent); /* it has been checked */
     return extent.bytes > 0 ? ff_shared_check_output(pool, extent.first, extent.bytes) : 0;
 }
