@@ -157,8 +157,8 @@ struct forkfold_call {
     forkfold_item_failure *failures;
     size_t failure_count;
     size_t failure_capacity;
-    unsigned char *failed;         /* a bit for each item that is among them */
-    uint64_t failed_bytes;         /* of these bits; items behind them are not */
+    size_t *failure_places;        /* by a hash of the item: the number of its failure, plus 1 */
+    size_t failure_place_count;    /* a power of two, or 0; half of them are 0 at least */
     forkfold_item_failure *unsure; /* noted; whether the items failed their states do not say yet */
     size_t unsure_count;
     size_t unsure_capacity;

@@ -51,41 +51,60 @@ static void fail_for_memory(struct forkfold_call *call, const forkfold_item_fail
     ff_items_end_call(call, FORKFOLD_E_MEMORY, "no memory for the list of failed items");
 }
 
-static bool is_known(const struct forkfold_call *call, uint64_t index)
+/*
+ * Where the failure of an item is, or would be; there are places.  By a hash, which takes memory for
+ * the items that failed and not for those before them.
+ */
+static size_t *find_place(const struct forkfold_call *call, uint64_t index)
 {
-    return index / 8 < call->failed_bytes && (call->failed[index / 8] >> index % 8 & 1) != 0;
+    size_t mask = call->failure_place_count - 1;
+    size_t at = (size_t)(index * UINT64_C(0x9e3779b97f4a7c15) >> 32) & mask;
+
+    while (call->failure_places[at] != 0 &&
+           call->failures[call->failure_places[at] - 1].index != index)
+        at = (at + 1) & mask;
+    return &call->failure_places[at];
 }
 
-/* Room for the item's bit; false without memory. */
-static bool has_bit(struct forkfold_call *call, uint64_t index)
+static const forkfold_item_failure *find_failure(const struct forkfold_call *call, uint64_t index)
 {
-    uint64_t bytes = (index / 8 + 1) * 2;
-    unsigned char *grown;
+    size_t number = call->failure_place_count > 0 ? *find_place(call, index) : 0;
 
-    if (index / 8 < call->failed_bytes)
+    return number > 0 ? &call->failures[number - 1] : NULL;
+}
+
+/* Room for one more; false without memory. */
+static bool has_place(struct forkfold_call *call)
+{
+    size_t count = call->failure_place_count > 0 ? call->failure_place_count * 2 : 16;
+    size_t *places;
+
+    if ((call->failure_count + 1) * 2 <= call->failure_place_count)
         return true;
-    grown = realloc(call->failed, bytes);
-    if (grown == NULL)
+    places = calloc(count, sizeof(*places));
+    if (places == NULL)
         return false;
-    memset(grown + call->failed_bytes, 0, bytes - call->failed_bytes);
-    call->failed = grown;
-    call->failed_bytes = bytes;
+    free(call->failure_places);
+    call->failure_places = places;
+    call->failure_place_count = count;
+    for (size_t i = 0; i < call->failure_count; i++)
+        *find_place(call, call->failures[i].index) = i + 1;
     return true;
 }
 
 /* Once for each item.  Texts become the call's own. */
 static void add_failure(struct forkfold_call *call, const forkfold_item_failure *failure)
 {
-    if (is_known(call, failure->index)) {
+    if (find_failure(call, failure->index) != NULL) {
         free_texts(failure);
         return;
     }
-    if (failure->detail == NULL || !has_bit(call, failure->index) ||
+    if (failure->detail == NULL || !has_place(call) ||
         !append(&call->failures, &call->failure_count, &call->failure_capacity, failure)) {
         fail_for_memory(call, failure);
         return;
     }
-    call->failed[failure->index / 8] |= (unsigned char)(1U << failure->index % 8);
+    *find_place(call, failure->index) = call->failure_count;
 }
 
 /* A worker may have died between the note and the state: then the item is run again. */
@@ -200,7 +219,7 @@ void ff_items_read_failures(forkfold_pool *pool)
 
 static void complete_failure(struct forkfold_call *call, uint64_t index)
 {
-    if (state_of(call, index) != FF_ITEM_REFUSED || is_known(call, index))
+    if (state_of(call, index) != FF_ITEM_REFUSED || find_failure(call, index) != NULL)
         return;
     add_failure(call, &(forkfold_item_failure){
                           .index = index,
@@ -238,7 +257,7 @@ void ff_items_free_failures(struct forkfold_call *call)
         free_texts(&call->unsure[i]);
     free(call->failures);
     free(call->unsure);
-    free(call->failed);
+    free(call->failure_places);
 }
 
 /* ---- What the host reads ------------------------------------------------- */
@@ -255,11 +274,5 @@ const forkfold_item_failure *forkfold_call_failure(const forkfold_call *call, si
 
 const forkfold_item_failure *forkfold_call_failure_of(const forkfold_call *call, uint64_t index)
 {
-    /* Most that are asked for have not failed, and few have. */
-    if (!is_known(call, index))
-        return NULL;
-    for (size_t i = 0; i < call->failure_count; i++)
-        if (call->failures[i].index == index)
-            return &call->failures[i];
-    return NULL;
+    return find_failure(call, index);
 }

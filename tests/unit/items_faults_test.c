@@ -2,6 +2,8 @@
 /* Calls on items whose functions crash, exit, hang and fail, and whose workers are killed. */
 #include "kills.h"
 
+#include <inttypes.h>
+
 #include <forkfold/error.h>
 
 #include "pool/call.h"
@@ -213,6 +215,72 @@ static int take_a_while(const forkfold_item *item)
     while (ff_clock_ns() < end)
         ;
     return 0;
+}
+
+static int fail_but_every_third(const forkfold_item *item)
+{
+    return item->index % 3 == 0 ? 0 : forkfold_item_fail(item, "%" PRIu64, item->index);
+}
+
+/* Told by several workers, and in any order. */
+static void every_failure_is_found_by_its_item(void **state)
+{
+    enum { MANY = 5000 };
+    forkfold_pool *pool = open_pool(3);
+    forkfold_call_options options = {.function = fail_but_every_third, .count = MANY, .chunk = 7};
+    forkfold_call *call = NULL;
+
+    (void)state;
+    assert_works(pool, forkfold_map(pool, &options, &call));
+    assert_int_equal(forkfold_call_failure_count(call), MANY * 2 / 3);
+    for (uint64_t i = 0; i < MANY; i++) {
+        const forkfold_item_failure *failure = forkfold_call_failure_of(call, i);
+
+        assert_true((failure == NULL) == (i % 3 == 0));
+        if (failure == NULL)
+            continue;
+        assert_int_equal(failure->index, i);
+        assert_int_equal(strtoull(failure->detail, NULL, 10), i);
+    }
+    forkfold_call_close(call);
+    forkfold_pool_close(pool);
+}
+
+static bool is_refused(void *call)
+{
+    const struct ff_item_owner *owner = ((forkfold_call *)call)->owner;
+
+    return atomic_load(&owner->states[0]) == FF_ITEM_REFUSED;
+}
+
+/* As in a call that goes on for long: more items lie before it than any memory has room for. */
+static void failure_takes_no_memory_for_the_items_before_it(void **state)
+{
+    const uint64_t index = UINT64_C(1) << 52;
+    forkfold_pool *pool = open_pool(1);
+    forkfold_call *call = NULL;
+
+    (void)state;
+    plan(FAIL, index, 1);
+    assert_works(pool, ff_items_begin_call(pool,
+                                           &(forkfold_call_options){.function = run_only,
+                                                                    .count = UINT64_MAX,
+                                                                    .chunk = 1,
+                                                                    .buffer_items = 1},
+                                           FF_CALL_STAGE, &call));
+    call->settled = index;
+    ff_publish(&call->owner->floor, index);
+    atomic_store(&call->owner->states[0], FF_ITEM_PENDING);
+    assert_works(pool, ff_items_post(call, index, 1));
+    while (!is_refused(call))
+        ff_items_sleep(pool, is_refused, call, UINT64_MAX);
+    ff_items_read_failures(pool);
+    assert_string_equal(forkfold_call_message(call), "");
+    assert_int_equal(forkfold_call_failure_count(call), 1);
+    assert_int_equal(forkfold_call_failure_of(call, index)->index, index);
+    assert_null(forkfold_call_failure_of(call, index - 1));
+    forkfold_call_close(call);
+    forkfold_pool_close(pool);
 }
 
 static void timeout_is_of_its_own_call(void **state)
@@ -474,6 +542,8 @@ int main(void)
         WITH_SCRIPT(attempts_before_a_failure_are_counted),
         WITH_SCRIPT(many_workers_with_bad_items_are_no_crash_loop),
         WITH_SCRIPT(failure_holds_what_the_worker_explained),
+        WITH_SCRIPT(every_failure_is_found_by_its_item),
+        WITH_SCRIPT(failure_takes_no_memory_for_the_items_before_it),
         WITH_SCRIPT(timeout_is_of_its_own_call),
         WITH_SCRIPT(open_results_survive_the_crash_loop_of_another_call),
         WITH_SCRIPT(idle_workers_that_die_do_not_end_the_next_call),
