@@ -169,7 +169,8 @@ static struct ff_task part_of(const struct ff_task *task, uint64_t first, uint64
                             .count = end - first,
                             .owner = task->owner,
                             .serial = task->serial,
-                            .index = task->index + (first - task->first)};
+                            .index = task->index + (first - task->first),
+                            .blamed = task->blamed};
 }
 
 static void post_run(struct supervisor *s, struct ff_task run)

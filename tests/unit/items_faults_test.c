@@ -510,6 +510,25 @@ static void result_that_nobody_was_told_of_is_found(void **state)
     free(numbers);
 }
 
+/* The worker that should try again dies before it does, for which nobody is blamed. */
+static void attempts_before_a_death_without_blame_are_counted(void **state)
+{
+    forkfold_pool *pool =
+        open_pool_that_dies("worker.join.begin", "kill", 2, &(forkfold_pool_options){.workers = 1});
+    forkfold_call_options options = {.function = run_only, .count = 1};
+    forkfold_call *call = NULL;
+
+    (void)state;
+    plan(KILL, 0, 1);
+    plan(FAIL, 0, 1);
+    assert_works(pool, forkfold_map(pool, &options, &call));
+    assert_int_equal(ff_call_counts(pool).deaths, 2);
+    assert_int_equal(forkfold_call_failure_count(call), 1);
+    assert_int_equal(forkfold_call_failure(call, 0)->attempts, 2);
+    forkfold_call_close(call);
+    forkfold_pool_close(pool);
+}
+
 /* The worker dies when it has said why the item failed, and not yet that it did. */
 static void failure_that_is_told_twice_is_one_failure(void **state)
 {
@@ -552,6 +571,7 @@ int main(void)
 #ifdef FF_KILL_POINTS
         WITH_SCRIPT(death_at_any_step_changes_no_result),
         WITH_SCRIPT(result_that_nobody_was_told_of_is_found),
+        WITH_SCRIPT(attempts_before_a_death_without_blame_are_counted),
         WITH_SCRIPT(failure_that_is_told_twice_is_one_failure),
 #endif
     };
