@@ -169,7 +169,7 @@ int *ff_process_open_fds(unsigned *count)
     }
     if (open_files != NULL)
         closedir(open_files);
-    *count = used;
+    *count = fds != NULL ? used : 0;
     return fds;
 }
 

@@ -43,8 +43,8 @@ bool ff_process_bind_to_parent(pid_t parent);
 void ff_process_close_all_but(int *keep, unsigned count);
 
 /*
- * The descriptors above 2 that are open, in memory that the caller frees.  NULL without memory, or
- * where the kernel does not list them.
+ * The descriptors above 2 that are open, in memory that the caller frees.  NULL, and a count of 0,
+ * without memory, or where the kernel does not list them.
  */
 int *ff_process_open_fds(unsigned *count);
 
