@@ -19,9 +19,7 @@
 #include "platform/process.h"
 #include "pool/coverage.h"
 #include "pool/pool_tags.h"
-
-/* A supervisor that does not answer for so long, because somebody stopped it, is ended. */
-enum { ABORT_PATIENCE_MS = 3000 };
+#include "pool/question.h"
 
 /* With less for each worker, work would be all spilling. */
 #define MEMORY_BYTES_MIN (UINT64_C(256) << 10)
@@ -315,7 +313,7 @@ static void await_end(forkfold_pool *pool, uint64_t until_ns)
 
 void ff_call_abort(forkfold_pool *pool)
 {
-    uint64_t until_ns = ff_clock_ns() + ABORT_PATIENCE_MS * FF_NS_PER_MS;
+    uint64_t until_ns = ff_clock_ns() + FF_ANSWER_PATIENCE_MS * FF_NS_PER_MS;
 
     forget_times(pool);
     if (pool->lost)

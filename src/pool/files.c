@@ -51,7 +51,7 @@ static int map_one(int channel, unsigned number, const struct ff_file_mapping *w
     int cause;
 
     FF_KILL_POINT("worker.file.ask");
-    if (ff_question_ask(channel, question, -1, &fd) != 0)
+    if (ff_question_ask(channel, -1, question, -1, &fd) != 0)
         return errno == ESTALE ? 0 : -1;
     /* A process with too many files open gets the message without the descriptor. */
     errno = EMFILE;

@@ -184,6 +184,7 @@ static int fork_supervisor(forkfold_pool *pool, const struct handover *handover,
         ff_process_reap(-1, pool->supervisor);
         return error->code;
     }
+    pool->spill.supervisor = pool->supervisor_pidfd;
     return 0;
 }
 
@@ -267,7 +268,7 @@ int forkfold_pool_open(forkfold_pool **pool, const forkfold_pool_options *option
         opened->here = ff_here_open();
         opened->owner = getpid();
         opened->supervisor_pidfd = opened->lifeline = opened->epoll = opened->alarm = -1;
-        opened->spill.channel = -1;
+        opened->spill.channel = opened->spill.supervisor = -1;
         opened->memory_bytes = options->memory_bytes;
         opened->max_deaths = options->max_deaths > 0 ? options->max_deaths : FF_DEATHS_MAX;
         if (open_into(opened, options, &error) < 0) {

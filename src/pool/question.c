@@ -4,18 +4,24 @@
 #include <errno.h>
 
 #include "platform/channel.h"
+#include "platform/clock.h"
+#include "platform/event.h"
 
 struct answer {
     int32_t system_error; /* 0, or why there is no descriptor with it */
 };
 
-int ff_question_ask(int channel, struct ff_question question, int given, int *fd)
+int ff_question_ask(int channel, int supervisor, struct ff_question question, int given, int *fd)
 {
     struct answer answer;
     int received = -1;
 
-    if (ff_channel_send(channel, &question, sizeof(question), given) == 0)
+    if (ff_channel_send(channel, &question, sizeof(question), given) == 0) {
+        if (supervisor >= 0 &&
+            !ff_wait_readable(channel, ff_clock_ns() + FF_ANSWER_PATIENCE_MS * FF_NS_PER_MS))
+            ff_pidfd_kill(supervisor); /* which closes the channel */
         received = ff_channel_receive(channel, &answer, sizeof(answer), fd, 1);
+    }
     if (received <= 0) {
         errno = EPIPE;
         return -1;

@@ -8,7 +8,7 @@
  *     waits                          <------  an answer, maybe with a file
  *
  * Whoever waits is answered, or sees the channel close: if the supervisor dies, its workers do too,
- * and the driver reports it.  If a worker dies anywhere here, the next one of its slot asks again.
+ * and the driver reports it; if it is stopped, the driver ends it.  If a worker dies anywhere here, the next one of its slot asks again.
  */
 #ifndef FF_POOL_QUESTION_H
 #define FF_POOL_QUESTION_H
@@ -29,12 +29,15 @@ struct ff_question {
     uint64_t serial;
 };
 
+/* A supervisor that does not answer the driver for so long, because somebody stopped it, is ended. */
+enum { FF_ANSWER_PATIENCE_MS = 3000 };
+
 /*
- * Asks and waits; given is a descriptor that goes along, or -1, and stays the caller's.  0 with *fd,
- * which is -1 if none came with the answer; or -1 with errno: the supervisor's, or EPIPE when it has
- * died.
+ * Asks and waits; given is a descriptor that goes along, or -1, and stays the caller's.  supervisor is
+ * its pidfd, for the driver, or -1: a worker goes when the supervisor does.  0 with *fd, which is -1
+ * if none came with the answer; or -1 with errno: the supervisor's, or EPIPE when it has died.
  */
-int ff_question_ask(int channel, struct ff_question question, int given, int *fd);
+int ff_question_ask(int channel, int supervisor, struct ff_question question, int given, int *fd);
 
 /* Asks what has no answer; if the supervisor takes no messages now, not at all. */
 void ff_question_tell(int channel, struct ff_question question);

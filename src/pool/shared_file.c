@@ -223,7 +223,7 @@ static int hand_over(forkfold_pool *pool, const forkfold_file_options *options,
         .wish = FF_WISH_KEEP_FILE, .number = shared->number, .serial = shared->serial};
     int none = -1;
 
-    if (ff_question_ask(pool->spill.channel, question, fd, &none) == 0)
+    if (ff_question_ask(pool->spill.channel, pool->spill.supervisor, question, fd, &none) == 0)
         return 0;
     if (errno == EPIPE)
         return ff_error_set(&pool->error, FORKFOLD_E_SUPERVISOR,

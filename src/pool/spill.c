@@ -33,7 +33,7 @@ int ff_spill_open(struct ff_spill_files *files, unsigned slot)
         return -1;
     }
     if (files->descriptors[slot] < 0 &&
-        ff_question_ask(files->channel,
+        ff_question_ask(files->channel, files->supervisor,
                         (struct ff_question){.wish = FF_WISH_SPILL_FILE, .number = slot}, -1,
                         &files->descriptors[slot]) < 0)
         return -1;
@@ -47,8 +47,8 @@ int ff_spill_empty(struct ff_spill_files *files)
 {
     int none;
 
-    return ff_question_ask(files->channel, (struct ff_question){.wish = FF_WISH_EMPTY_SPILL}, -1,
-                           &none);
+    return ff_question_ask(files->channel, files->supervisor,
+                           (struct ff_question){.wish = FF_WISH_EMPTY_SPILL}, -1, &none);
 }
 
 void ff_spill_close(struct ff_spill_files *files)

@@ -16,7 +16,8 @@
 
 /* One process's own descriptors. */
 struct ff_spill_files {
-    int channel; /* to the supervisor */
+    int channel;    /* to the supervisor */
+    int supervisor; /* see ff_question_ask */
     unsigned slots;
     int *descriptors; /* one per slot, -1 = not open; NULL before the first */
 };

@@ -647,11 +647,12 @@ _Noreturn void ff_worker_main(const struct ff_worker_options *options)
 {
     const struct ff_layout *layout = options->layout;
     const struct ff_segment_areas *areas = &layout->segments[options->slot];
-    struct ff_worker worker = {.layout = layout,
-                               .areas = areas,
-                               .segment = areas->head,
-                               .slot = options->slot,
-                               .spill = {.channel = options->channel, .slots = layout->workers}};
+    struct ff_worker worker = {
+        .layout = layout,
+        .areas = areas,
+        .segment = areas->head,
+        .slot = options->slot,
+        .spill = {.channel = options->channel, .supervisor = -1, .slots = layout->workers}};
     struct ff_area writable[] = {areas->whole, layout->common};
 
     if (!ff_process_bind_to_parent(options->supervisor))

@@ -325,11 +325,12 @@ static int wait_for_events(uint64_t *tags)
 /* What ff_worker_main() does in a process of its own is left out. */
 static void live_as_worker(unsigned self)
 {
-    struct ff_worker worker = {.layout = &pool_layout,
-                               .areas = &pool_areas[self],
-                               .segment = &pool_segments[self],
-                               .slot = self,
-                               .spill = {.channel = -1, .slots = pool_layout.workers}};
+    struct ff_worker worker = {
+        .layout = &pool_layout,
+        .areas = &pool_areas[self],
+        .segment = &pool_segments[self],
+        .slot = self,
+        .spill = {.channel = -1, .supervisor = -1, .slots = pool_layout.workers}};
 
     serve(&worker);
 }

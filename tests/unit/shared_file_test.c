@@ -923,6 +923,24 @@ static void lost_supervisor_is_an_error(void **state)
     forkfold_pool_close(pool);
 }
 
+/* It takes the descriptor, and says nothing. */
+static void stopped_supervisor_is_an_error(void **state)
+{
+    forkfold_pool *pool = open_pool(1);
+    struct bad create = {{.path = path_of("new"), .access = FORKFOLD_FILE_CREATE, .count = 1},
+                         FORKFOLD_E_SUPERVISOR,
+                         "supervisor"};
+    pid_t supervisor = supervisor_of_only_pool();
+    siginfo_t end;
+
+    (void)state;
+    kill(supervisor, SIGSTOP);
+    assert_int_equal(waitid(P_PID, (id_t)supervisor, &end, WSTOPPED | WNOWAIT), 0);
+    assert_refused(pool, &create);
+    assert_false(exists(create.options.path));
+    forkfold_pool_close(pool);
+}
+
 /* ---- Deaths -------------------------------------------------------------- */
 
 static pid_t start_killer(uint64_t seed)
@@ -1066,6 +1084,7 @@ int main(void)
         WITH_FILES(supervisor_without_descriptors_is_an_error),
         WITH_FILES(worker_without_descriptors_is_replaced),
         WITH_FILES(lost_supervisor_is_an_error),
+        WITH_FILES(stopped_supervisor_is_an_error),
         WITH_FILES(random_kills_mix_no_files_up),
 #ifdef FF_KILL_POINTS
         WITH_FILES(worker_that_dies_on_its_way_to_a_file_is_replaced),
