@@ -1,15 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Dictionaries (memory/dictionary.h): opening them, who may use them, and reading them in order. */
-#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include <forkfold/dictionary.h>
 #include <forkfold/error.h>
 
-#include "platform/map.h"
 #include "pool/call.h"
-#include "pool/dictionaries.h"
+#include "pool/handles.h"
 
 /* Of a key, unless the caller says otherwise. */
 enum { KEY_BYTES = 32 };
@@ -35,26 +33,11 @@ static int check_open(forkfold_pool *pool, const forkfold_dictionary_options *op
 static forkfold_dictionary *find_place(forkfold_pool *pool)
 {
     for (unsigned i = 0; i < FORKFOLD_DICTIONARIES_MAX; i++)
-        if (!pool->layout.dictionaries->dictionaries[i].is_open)
-            return &pool->layout.dictionaries->dictionaries[i];
+        if (!pool->layout.handles->dictionaries[i].is_open)
+            return &pool->layout.handles->dictionaries[i];
     ff_error_set(&pool->error, FORKFOLD_E_LIMIT, "a pool has %d dictionaries at most",
                  FORKFOLD_DICTIONARIES_MAX);
     return NULL;
-}
-
-/* Handles are read-only but in between. */
-static int begin_change(forkfold_pool *pool)
-{
-    if (ff_map_read_write(pool->layout.dictionaries, sizeof(*pool->layout.dictionaries)) == 0)
-        return 0;
-    return ff_error_set(&pool->error, FORKFOLD_E_SYSTEM,
-                        "cannot change the protection of a dictionary's handle: %s",
-                        strerror(errno));
-}
-
-static void end_change(forkfold_pool *pool)
-{
-    (void)ff_map_read_only(pool->layout.dictionaries, sizeof(*pool->layout.dictionaries));
 }
 
 static uint64_t key_bytes_of(const forkfold_dictionary_options *options)
@@ -119,13 +102,13 @@ int forkfold_dictionary_open(forkfold_pool *pool, const forkfold_dictionary_opti
     code = take_memory(pool, options, &dictionary);
     if (code < 0)
         return code;
-    code = begin_change(pool);
+    code = ff_handles_unlock(pool);
     if (code < 0) {
         give_memory(pool, &dictionary);
         return code;
     }
     *place = dictionary;
-    end_change(pool);
+    ff_handles_lock(&pool->layout);
     *result = place;
     return 0;
 }
@@ -143,11 +126,11 @@ void forkfold_dictionary_close(forkfold_dictionary *dictionary)
     /* A worker that is being ended might still add to it. */
     ff_items_drain(pool);
     /* One that cannot be closed keeps its memory. */
-    if (begin_change(pool) < 0)
+    if (ff_handles_unlock(pool) < 0)
         return;
     dictionary->is_open = false;
     give_memory(pool, dictionary);
-    end_change(pool);
+    ff_handles_lock(&pool->layout);
 }
 
 /* ---- Who calls ----------------------------------------------------------- */

@@ -19,7 +19,7 @@
 #include "platform/futex.h"
 #include "platform/kill_point.h"
 #include "pool/call.h"
-#include "pool/queues.h"
+#include "pool/handles.h"
 
 /*
  * How deep a queue is by itself: so that what a sleeper finds when it wakes is worth the waking,
@@ -73,7 +73,7 @@ static unsigned find_place(const forkfold_pool *pool)
 {
     unsigned number = 0;
 
-    while (number < FORKFOLD_QUEUES_MAX && pool->layout.queues->queues[number].is_open)
+    while (number < FORKFOLD_QUEUES_MAX && pool->layout.handles->queues.queues[number].is_open)
         number++;
     return number;
 }
@@ -121,7 +121,7 @@ static uint64_t default_depth(const forkfold_pool *pool, const forkfold_queue_op
 
 static int open_at(forkfold_pool *pool, const forkfold_queue_options *options, unsigned number)
 {
-    struct ff_queues_shared *queues = pool->layout.queues;
+    struct ff_queues_shared *queues = &pool->layout.handles->queues;
     forkfold_queue *queue = &queues->queues[number];
     struct ff_ring *ring = &queues->rings[number];
     unsigned shift = log2_of(options->depth > 0 ? options->depth : default_depth(pool, options));
@@ -161,12 +161,13 @@ int forkfold_queue_open(forkfold_pool *pool, const forkfold_queue_options *optio
     if (number == FORKFOLD_QUEUES_MAX)
         return ff_error_set(&pool->error, FORKFOLD_E_LIMIT, "a pool has %d queues at most",
                             FORKFOLD_QUEUES_MAX);
-    if (!ff_queues_unlock(&pool->layout))
-        return ff_error_set(&pool->error, FORKFOLD_E_SYSTEM, "cannot write to the list of queues");
+    code = ff_handles_unlock(pool);
+    if (code < 0)
+        return code;
     code = open_at(pool, options, number);
-    ff_queues_lock(&pool->layout);
+    ff_handles_lock(&pool->layout);
     if (code == 0)
-        *result = &pool->layout.queues->queues[number];
+        *result = &pool->layout.handles->queues.queues[number];
     return code;
 }
 
@@ -192,10 +193,10 @@ void forkfold_queue_close(forkfold_queue *queue)
     /* A worker that is being ended might still write to it. */
     ff_items_drain(pool);
     /* Or it stays as it is until the pool is closed. */
-    if (!ff_queues_unlock(&pool->layout))
+    if (ff_handles_unlock(pool) < 0)
         return;
     queue->is_open = false;
-    ff_queues_lock(&pool->layout);
+    ff_handles_lock(&pool->layout);
     forget_hold(pool, queue);
     ff_arena_give(&pool->items.results, queue->batches, queue->batch_bytes << queue->ring->shift);
 }

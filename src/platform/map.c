@@ -169,11 +169,6 @@ void ff_map_keep_from_children(void *address, size_t bytes)
     (void)madvise(address, bytes, MADV_DONTFORK);
 }
 
-void ff_map_leave_to_children(void *address, size_t bytes)
-{
-    (void)madvise(address, bytes, MADV_DOFORK);
-}
-
 size_t ff_page_bytes(void)
 {
     return (size_t)sysconf(_SC_PAGESIZE);

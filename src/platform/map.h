@@ -60,7 +60,6 @@ int ff_map_read_write(void *address, size_t bytes);
 
 /* Children that are forked from now on do not have it. */
 void ff_map_keep_from_children(void *address, size_t bytes);
-void ff_map_leave_to_children(void *address, size_t bytes); /* after that they have it again */
 
 /* Frees the pages of shared memory; it reads as zeroes afterwards, in every process. */
 void ff_map_discard(void *address, size_t bytes);

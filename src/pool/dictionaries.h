@@ -1,12 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The dictionaries of a pool: where their handles lie in the region.
+ * The dictionaries of a pool: what a handle of one (handles.h) says.
  *
  * Nobody has to look after a dictionary when a worker dies (memory/dictionary.h), so all that the
  * pool knows of them is this.  Slots and keys lie in the results area.
- *
- * The handles are read-only for everybody but while the driver changes one, and children that the
- * driver forks keep them: so they can tell that they are in the wrong process.
  */
 #ifndef FF_POOL_DICTIONARIES_H
 #define FF_POOL_DICTIONARIES_H
@@ -33,10 +30,6 @@ struct forkfold_dictionary {
     struct ff_dictionary shared;
     size_t table_bytes; /* of words and slots, which are one block */
     struct ff_dictionary_reading *reading;
-};
-
-struct ff_dictionaries_shared {
-    struct forkfold_dictionary dictionaries[FORKFOLD_DICTIONARIES_MAX];
 };
 
 #endif

@@ -8,9 +8,8 @@
 
 #include "platform/futex.h"
 #include "platform/map.h"
-#include "pool/dictionaries.h"
 #include "pool/files.h"
-#include "pool/queues.h"
+#include "pool/handles.h"
 
 /*
  * Address space, not memory: only touched pages cost anything.  A terabyte
@@ -112,10 +111,6 @@ static int lay_out(struct ff_layout *layout)
                                       .bytes = (size_t)(layout->results.base - cursors.base) +
                                                layout->results.bytes};
 
-    struct ff_area dictionaries = ff_region_carve(region, sizeof(struct ff_dictionaries_shared));
-
-    layout->dictionaries = (struct ff_dictionaries_shared *)(void *)dictionaries.base;
-
     struct ff_area files = ff_region_carve(region, sizeof(struct ff_files_shared));
 
     layout->files = (struct ff_files_shared *)(void *)files.base;
@@ -148,44 +143,6 @@ static int lay_out(struct ff_layout *layout)
     return 0;
 }
 
-/* ---- Handles of queues ---------------------------------------------------- */
-
-static size_t bytes_of_handles(void)
-{
-    size_t page = ff_page_bytes();
-
-    return (sizeof(struct ff_queues_shared) + page - 1) & ~(page - 1);
-}
-
-int ff_queues_open(struct ff_layout *layout)
-{
-    size_t bytes = bytes_of_handles();
-
-    layout->queues = ff_map_reserve(&bytes, bytes);
-    if (layout->queues == NULL)
-        return FORKFOLD_E_MEMORY;
-    ff_queues_lock(layout);
-    return 0;
-}
-
-void ff_queues_close(struct ff_layout *layout)
-{
-    if (layout->queues != NULL)
-        ff_map_release(layout->queues, bytes_of_handles());
-    layout->queues = NULL;
-}
-
-bool ff_queues_unlock(const struct ff_layout *layout)
-{
-    return ff_map_read_write(layout->queues, bytes_of_handles()) == 0;
-}
-
-void ff_queues_lock(const struct ff_layout *layout)
-{
-    /* It fails only where a system cannot split a mapping, and then they can be written to. */
-    (void)ff_map_read_only(layout->queues, bytes_of_handles());
-}
-
 /* ---- All of it ------------------------------------------------------------ */
 
 /* Without any the pool has everything but files. */
@@ -214,7 +171,7 @@ int ff_layout_open(struct ff_layout *layout, unsigned workers)
     }
     code = lay_out(layout);
     if (code == 0)
-        code = ff_queues_open(layout);
+        code = ff_handles_open(layout);
     if (code < 0)
         ff_layout_close(layout);
     else
@@ -226,7 +183,7 @@ void ff_layout_close(struct ff_layout *layout)
 {
     free(layout->segments);
     layout->segments = NULL;
-    ff_queues_close(layout);
+    ff_handles_close(layout);
     if (layout->file_addresses.base != NULL)
         ff_map_release(layout->file_addresses.base, layout->file_addresses.bytes);
     layout->file_addresses = (struct ff_area){0};
@@ -235,13 +192,9 @@ void ff_layout_close(struct ff_layout *layout)
 
 void ff_layout_keep_from_children(const struct ff_layout *layout)
 {
-    size_t bytes = sizeof(*layout->dictionaries);
-
     ff_region_keep_from_children(&layout->region);
     if (layout->file_addresses.base != NULL)
         ff_map_keep_from_children(layout->file_addresses.base, layout->file_addresses.bytes);
-    if (ff_map_read_only(layout->dictionaries, bytes) == 0)
-        ff_map_leave_to_children(layout->dictionaries, bytes);
 }
 
 void ff_layout_forget(struct ff_layout *layout)

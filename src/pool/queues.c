@@ -4,6 +4,7 @@
 #include "platform/event.h"
 #include "platform/futex.h"
 #include "platform/kill_point.h"
+#include "pool/handles.h"
 
 static size_t bytes_of_each(const struct ff_layout *layout)
 {
@@ -81,14 +82,14 @@ void ff_queues_return(const struct ff_layout *layout, struct ff_queue_holds *hol
 {
     for (unsigned i = 0; i < FORKFOLD_QUEUES_MAX && holds->count > 0; i++)
         if (holds->queues[i].is_held)
-            ff_queue_return(&layout->queues->queues[i], holds);
+            ff_queue_return(&layout->handles->queues.queues[i], holds);
 }
 
 void ff_queues_recover(const struct ff_layout *layout, unsigned slot)
 {
-    uint64_t opened = ff_observe(&layout->queues->opened);
+    uint64_t opened = ff_observe(&layout->handles->queues.opened);
 
-    ff_rings_recover(layout->queues->rings, opened, slot);
+    ff_rings_recover(layout->handles->queues.rings, opened, slot);
     FF_KILL_POINT("supervisor.queues.recovered");
     for (unsigned i = 0; i < opened; i++) {
         struct ff_ring_words *words = ff_queues_words(layout, i);

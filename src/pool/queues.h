@@ -6,10 +6,6 @@
  * (written by all); neither is ever anything else, so that the supervisor can look at all of them at
  * any time.  `opened` counts those that have ever been open.  The batches themselves lie in the
  * results area.
- *
- * The handles do not lie in the region, which children of the host do not have: there they have to
- * say that they cannot be used.  So that no child, another pool's worker say, can write to them
- * either, they are read-only but for the moments in which the driver changes one.
  */
 #ifndef FF_POOL_QUEUES_H
 #define FF_POOL_QUEUES_H
@@ -49,14 +45,6 @@ struct ff_queue_holds {
     unsigned count; /* of those that are held */
     struct ff_queue_hold queues[FORKFOLD_QUEUES_MAX];
 };
-
-/* The memory of the handles.  0 or FORKFOLD_E_MEMORY; closing what is not open is allowed. */
-int ff_queues_open(struct ff_layout *layout);
-void ff_queues_close(struct ff_layout *layout);
-
-/* Around what the driver writes there.  Whether it may. */
-bool ff_queues_unlock(const struct ff_layout *layout);
-void ff_queues_lock(const struct ff_layout *layout);
 
 /* The most cells that a queue of this pool can have, a power of two; and where its words lie. */
 uint64_t ff_queues_cells(const struct ff_layout *layout);

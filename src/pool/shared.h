@@ -287,14 +287,13 @@ struct ff_layout {
     struct ff_supervisor_shared *supervisor;
     struct ff_area common; /* what all workers may write: the cursors, and areas that say so */
     const char *spill_folder;
-    struct ff_area input;   /* writer: the driver, for contexts and items of a call */
-    struct ff_area owners;  /* writer: the driver: struct ff_item_owner, never anything else */
-    struct ff_area arrays;  /* writer: the driver, for what calls of items are given */
-    struct ff_area results; /* writers: driver and all workers, for what becomes of it */
-    struct ff_area rings;   /* writers: driver, supervisor and all workers: words of queues */
-    struct ff_queues_shared *queues; /* writer: the driver; not in the region (queues.h) */
-    struct ff_dictionaries_shared *dictionaries; /* writer: the driver (dictionaries.h) */
-    struct ff_files_shared *files;               /* writer: the driver (files.h) */
+    struct ff_area input;       /* writer: the driver, for contexts and items of a call */
+    struct ff_area owners;      /* writer: the driver: struct ff_item_owner, never anything else */
+    struct ff_area arrays;      /* writer: the driver, for what calls of items are given */
+    struct ff_area results;     /* writers: driver and all workers, for what becomes of it */
+    struct ff_area rings;       /* writers: driver, supervisor and all workers: words of queues */
+    struct ff_handles *handles; /* writer: the driver; not in the region (handles.h) */
+    struct ff_files_shared *files; /* writer: the driver (files.h) */
     struct ff_area file_addresses; /* beside the region; base is NULL when there are none */
     struct ff_area
         shared; /* writers: the driver, and workers where a call says so: shared arrays */

@@ -32,8 +32,8 @@ struct ff_worker {
 
 static struct ff_worker workers[MODEL_PROCESSES_MAX];
 static forkfold_pool pool;
-static struct ff_queues_shared queues;
-static forkfold_queue *const queue = &queues.queues[0];
+static struct ff_handles handles;
+static forkfold_queue *const queue = &handles.queues.queues[0];
 
 static struct world {
     ff_word64 bell; /* of the driver */
@@ -161,13 +161,13 @@ void ff_items_drain(forkfold_pool *of)
     model_fail("drains");
 }
 
-bool ff_queues_unlock(const struct ff_layout *layout)
+int ff_handles_unlock(forkfold_pool *of)
 {
-    (void)layout;
-    return false;
+    (void)of;
+    return FORKFOLD_E_SYSTEM;
 }
 
-void ff_queues_lock(const struct ff_layout *layout)
+void ff_handles_lock(const struct ff_layout *layout)
 {
     (void)layout;
 }
@@ -215,7 +215,7 @@ static void set_up(void)
         holds[i] = model_take(offsetof(struct ff_queue_holds, queues[1]));
     }
     pool.layout.workers = MODEL_PROCESSES_MAX;
-    pool.layout.queues = &queues;
+    pool.layout.handles = &handles;
     pool.layout.rings = (struct ff_area){.base = (char *)&world->ring,
                                          .bytes = sizeof(world->ring) * FORKFOLD_QUEUES_MAX};
     memset(&pool.queue_holds, 0, sizeof(pool.queue_holds));
@@ -223,18 +223,18 @@ static void set_up(void)
         model_keep(&pool.queue_holds, offsetof(struct ff_queue_holds, queues[1]));
     *queue = (forkfold_queue){.pool = &pool,
                               .layout = &pool.layout,
-                              .ring = &queues.rings[0],
+                              .ring = &handles.queues.rings[0],
                               .is_open = true,
                               .item_bytes = sizeof(uint64_t),
                               .batches = (char *)world->batches,
                               .batch_bytes = sizeof(world->batches[0])};
-    queues.rings[0] = (struct ff_ring){.words = &world->ring.words,
-                                       .cells = world->ring.cells,
-                                       .shift = setting()->shift,
-                                       .batch_items = 1,
-                                       .all_producers = producers_of(setting()->producers)};
+    handles.queues.rings[0] = (struct ff_ring){.words = &world->ring.words,
+                                               .cells = world->ring.cells,
+                                               .shift = setting()->shift,
+                                               .batch_items = 1,
+                                               .all_producers = producers_of(setting()->producers)};
     ff_ring_reset(queue->ring);
-    ff_own_set(&queues.opened, 1);
+    ff_own_set(&handles.queues.opened, 1);
     name_words();
 }
 

@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The handles of what workers use by its address, queues and dictionaries, in a mapping of their own.
+ *
+ * They do not lie in the region, which children of the host do not have: there they have to say that
+ * they cannot be used.  So that no child, another pool's worker say, can write to them either, they
+ * are read-only but for the moments in which the driver changes one.
+ */
+#ifndef FF_POOL_HANDLES_H
+#define FF_POOL_HANDLES_H
+
+#include "pool/dictionaries.h"
+#include "pool/queues.h"
+#include "pool/shared.h"
+
+/* Writer: the driver. */
+struct ff_handles {
+    struct ff_queues_shared queues;
+    struct forkfold_dictionary dictionaries[FORKFOLD_DICTIONARIES_MAX];
+};
+
+/* Their memory.  0 or FORKFOLD_E_MEMORY; closing what is not open is allowed. */
+int ff_handles_open(struct ff_layout *layout);
+void ff_handles_close(struct ff_layout *layout);
+
+/* Around what the driver writes there.  0 or FORKFOLD_E_SYSTEM with the pool's error. */
+int ff_handles_unlock(forkfold_pool *pool);
+void ff_handles_lock(const struct ff_layout *layout);
+
+#endif
