@@ -14,7 +14,9 @@
  *
  * Several calls may be in progress on a pool at once.  They go on in the workers whatever the
  * calling process does; results are looked after, and callbacks run, only inside of the functions
- * below.  As everything of a pool they are for one thread at a time.
+ * below.  A callback may begin calls, wait for them, and close any, that which it is of too, as well
+ * as pipelines, queues, dictionaries and shared arrays that no call in progress uses; not the pool.
+ * As everything of a pool calls are for one thread at a time.
  */
 #ifndef FORKFOLD_CALL_H
 #define FORKFOLD_CALL_H
@@ -259,8 +261,8 @@ typedef struct forkfold_call_statistics {
 } forkfold_call_statistics;
 
 /*
- * Of a call that measures, in progress or not.  0 or FORKFOLD_E_INVALID, when it does not or there is
- * no such worker.
+ * Of a call that measures, in progress or not.  0 or FORKFOLD_E_INVALID, when it does not, has no
+ * items, or there is no such worker.
  */
 FORKFOLD_API int forkfold_call_stats(const forkfold_call *call, forkfold_call_statistics *stats);
 FORKFOLD_API int forkfold_call_worker_stats(const forkfold_call *call, unsigned worker,
@@ -269,8 +271,10 @@ FORKFOLD_API int forkfold_call_worker_stats(const forkfold_call *call, unsigned 
 /* ---- Event loops --------------------------------------------------------- */
 
 /*
- * A descriptor (or FORKFOLD_E_FORKED) that is readable when forkfold_pool_dispatch has something to do, which looks after
- * all calls in progress and runs their callbacks, without waiting.  0 or the error that ended them.
+ * A descriptor (or FORKFOLD_E_FORKED) that is readable when forkfold_pool_dispatch has something to
+ * do, which looks after all calls in progress and runs their callbacks, without waiting.  0; or the
+ * error that ended them; or FORKFOLD_E_BUSY (a word count has an open result), FORKFOLD_E_FORKED or
+ * FORKFOLD_E_SUPERVISOR, and nothing was looked after.
  */
 FORKFOLD_API int forkfold_pool_fd(const forkfold_pool *pool);
 FORKFOLD_API int forkfold_pool_dispatch(forkfold_pool *pool);

@@ -25,7 +25,7 @@ enum forkfold_error {
     FORKFOLD_E_BUSY = -5,         /* the pool has a call in progress or an open result */
     FORKFOLD_E_FORKED = -6,       /* the pool belongs to another process (used after fork) */
     FORKFOLD_E_DEADLINE = -7,     /* the call's deadline passed */
-    FORKFOLD_E_CANCELLED = -8,    /* a watch callback asked the call to stop */
+    FORKFOLD_E_CANCELLED = -8,    /* it was cancelled, by a watch or a source, say */
     FORKFOLD_E_STOPPED = -9,      /* an input failed and the call was told to stop at failures */
     FORKFOLD_E_CRASH_LOOP = -10,  /* workers died over and over without any progress */
     FORKFOLD_E_SUPERVISOR = -11,  /* the supervisor died; the pool can only be closed */

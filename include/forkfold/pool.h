@@ -9,8 +9,8 @@
  * A pool belongs to the process that opened it and is not thread-safe: one
  * thread at a time may use it.  A child made by fork() gets FORKFOLD_E_FORKED, and does not see
  * what open results point to; all it may do with the pool is close it.
- * The library starts no threads, prints nothing, and leaves the signal mask,
- * the signal handlers and the children of the calling process alone.
+ * The library starts no threads, prints nothing but what a call is asked to tell (verbose), and
+ * leaves the signal mask, the signal handlers and the children of the calling process alone.
  */
 #ifndef FORKFOLD_POOL_H
 #define FORKFOLD_POOL_H
@@ -105,7 +105,9 @@ FORKFOLD_API int forkfold_pool_worker(const forkfold_pool *pool, unsigned slot);
  * While a call of the pool blocks, it also waits on fd, and runs callback in
  * the calling thread whenever fd is readable.  A nonzero return cancels the
  * call, which then ends its workers' tasks at once and returns
- * FORKFOLD_E_CANCELLED.  The pool borrows fd; at most 8 watches.
+ * FORKFOLD_E_CANCELLED.  The callback may close calls, pipelines and queues, that which is waited for
+ * too; it must not wait for anything of the pool, nor close that.  The pool borrows fd; at most 8
+ * watches.
  * Errors: FORKFOLD_E_INVALID, FORKFOLD_E_LIMIT, FORKFOLD_E_SYSTEM.
  */
 typedef int forkfold_watch(int fd, void *context);

@@ -115,7 +115,7 @@ int forkfold_call_worker_stats(const forkfold_call *call, unsigned worker,
         return code;
     if (stats == NULL || !measures(call) || worker >= call->pool->layout.workers)
         return ff_error_set(&call->pool->error, FORKFOLD_E_INVALID,
-                            "the call does not measure, or has no worker %u", worker);
+                            "the call does not measure, or has no items, or no worker %u", worker);
     read_worker(call, worker, stats);
     return 0;
 }
@@ -155,7 +155,8 @@ int forkfold_call_stats(const forkfold_call *call, forkfold_call_statistics *sta
     if (code < 0)
         return code;
     if (stats == NULL || !measures(call))
-        return ff_error_set(&call->pool->error, FORKFOLD_E_INVALID, "the call does not measure");
+        return ff_error_set(&call->pool->error, FORKFOLD_E_INVALID,
+                            "the call does not measure, or has no items");
     *stats = (forkfold_call_statistics){
         .workers = call->pool->layout.workers,
         .wall_ns = wall_of(call),

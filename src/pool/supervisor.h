@@ -16,7 +16,7 @@ struct ff_supervisor_options {
     int lifeline;     /* read end of a pipe whose other end only the driver holds */
     int driver_pidfd; /* opened before the fork */
     int keep_fd;      /* for the workers, or -1 */
-    int channel;      /* to the driver, for spill files */
+    int channel;      /* to the driver (question.h) */
 };
 
 /* Does not return: the process ends when the driver closes the pool or dies. */

@@ -14,7 +14,7 @@
 struct slot {
     pid_t pid; /* 0 while nobody lives here */
     int pidfd;
-    int channel;           /* to the worker, for spill files; -1 = it has closed its end */
+    int channel;           /* to the worker (question.h); -1 = it has closed its end */
     uint64_t cpu_begin_ns; /* what it had used when the call began, if that measures */
     bool killed;           /* the supervisor has sent SIGKILL itself */
     uint64_t condemned;    /* item + 1 that was killed for its timeout, or 0 */
@@ -51,7 +51,7 @@ struct supervisor {
     unsigned host_fd_count;
     int lifeline;
     int driver_pidfd;
-    int driver_channel; /* for spill files */
+    int driver_channel; /* likewise to the driver */
     struct ff_spill_store spill;
     struct ff_file_store files;
     pid_t pid;

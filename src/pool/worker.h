@@ -16,7 +16,7 @@ struct ff_worker_options {
     unsigned slot;
     pid_t supervisor;
     int keep_fd;         /* a descriptor that jobs may read, or -1 */
-    int channel;         /* to the supervisor, for spill files */
+    int channel;         /* to the supervisor (question.h) */
     const int *host_fds; /* that jobs may use, too; what is -1 is none */
     unsigned host_fd_count;
 };

@@ -124,12 +124,17 @@ static void call_that_does_not_measure_says_so(void **state)
     assert_int_equal(forkfold_call_stats(call, NULL), FORKFOLD_E_INVALID);
     assert_int_equal(forkfold_call_worker_stats(call, WORKERS, &worker), FORKFOLD_E_INVALID);
     assert_string_equal(forkfold_pool_message(pool),
-                        "the call does not measure, or has no worker 3");
+                        "the call does not measure, or has no items, or no worker 3");
     forkfold_call_close(call);
     options.measure = 0;
     assert_works(pool, forkfold_map(pool, &options, &call));
     assert_int_equal(forkfold_call_stats(call, &stats), FORKFOLD_E_INVALID);
-    assert_string_equal(forkfold_pool_message(pool), "the call does not measure");
+    assert_string_equal(forkfold_pool_message(pool), "the call does not measure, or has no items");
+    forkfold_call_close(call);
+    options.measure = 1;
+    options.count = 0;
+    assert_works(pool, forkfold_map(pool, &options, &call));
+    assert_int_equal(forkfold_call_stats(call, &stats), FORKFOLD_E_INVALID);
     forkfold_call_close(call);
     forkfold_pool_close(pool);
 }
