@@ -121,7 +121,7 @@ void forkfold_dictionary_close(forkfold_dictionary *dictionary)
         return;
     pool = dictionary->pool;
     /* In a forked child there is only the handle.  The pool's message may still be wanted. */
-    if (!ff_items_are_here(pool))
+    if (!ff_pool_is_here(pool))
         return;
     /* A worker that is being ended might still add to it. */
     ff_items_drain(pool);
@@ -301,7 +301,7 @@ int forkfold_dictionary_next(forkfold_dictionary *dictionary, forkfold_dictionar
 
 void forkfold_dictionary_rewind(forkfold_dictionary *dictionary)
 {
-    if (!ff_items_are_here(dictionary->pool) || !dictionary->is_open)
+    if (!ff_pool_is_here(dictionary->pool) || !dictionary->is_open)
         return;
     free(dictionary->reading->entries);
     *dictionary->reading = (struct ff_dictionary_reading){0};

@@ -700,7 +700,7 @@ void forkfold_pipeline_close(forkfold_pipeline *pipeline)
     if (pipeline == NULL)
         return;
     /* In a forked child there is nothing of it but the handle. */
-    if (ff_items_are_here(pipeline->pool)) {
+    if (ff_pool_is_here(pipeline->pool)) {
         stop(pipeline);
         give_input(pipeline);
     }

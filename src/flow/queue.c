@@ -188,7 +188,7 @@ void forkfold_queue_close(forkfold_queue *queue)
         return;
     pool = queue->pool;
     /* In a forked child there is nothing of it.  The pool's message may still be wanted. */
-    if (!ff_items_are_here(pool))
+    if (!ff_pool_is_here(pool))
         return;
     /* A worker that is being ended might still write to it. */
     ff_items_drain(pool);

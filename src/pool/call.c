@@ -29,11 +29,16 @@ uint64_t ff_call_clock_ns(const forkfold_pool *pool)
     return ff_clock_ns() - ff_peer_get(&pool->layout.control->paused_ns);
 }
 
+bool ff_pool_is_here(const forkfold_pool *pool)
+{
+    return ff_here_is(pool->here) || pool->owner == getpid();
+}
+
 int ff_call_check_process(forkfold_pool *pool)
 {
     pool->error.code = 0;
     pool->error.message[0] = '\0';
-    if (ff_here_is(pool->here) || pool->owner == getpid())
+    if (ff_pool_is_here(pool))
         return 0;
     return ff_error_set(&pool->error, FORKFOLD_E_FORKED,
                         "the pool was opened by process %d and cannot be used in process %d; "
@@ -188,7 +193,7 @@ static int lose_supervisor(forkfold_pool *pool)
 /* An answer takes no longer than opening a file, unless somebody has stopped the supervisor. */
 static bool supervisor_is_there(forkfold_pool *pool)
 {
-    if (pool->lost || pool->owner != getpid())
+    if (pool->lost || !ff_pool_is_here(pool))
         return false;
     if (!ff_wait_readable(pool->supervisor_pidfd, 0))
         return true;
@@ -213,7 +218,7 @@ int ff_call_open_spill(forkfold_pool *pool, unsigned slot)
 
 void ff_call_empty_spill(forkfold_pool *pool)
 {
-    if (pool->owner != getpid() || ff_peer_get(&pool->layout.supervisor->has_spilled) == 0 ||
+    if (!ff_pool_is_here(pool) || ff_peer_get(&pool->layout.supervisor->has_spilled) == 0 ||
         !supervisor_is_there(pool))
         return;
     if (ff_spill_empty(&pool->spill) == 0)

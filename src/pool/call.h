@@ -97,7 +97,10 @@ struct ff_call_counts {
 /* The clock of deadlines: it stands still while the driver is paused. */
 uint64_t ff_call_clock_ns(const forkfold_pool *pool);
 
-/* Whether this is the process that opened the pool: 0 or FORKFOLD_E_FORKED. */
+/* Whether this is the process that opened the pool: a child that it forks has no region. */
+bool ff_pool_is_here(const forkfold_pool *pool);
+
+/* The same as a code, 0 or FORKFOLD_E_FORKED with the pool's error. */
 int ff_call_check_process(forkfold_pool *pool);
 
 /* The same, and whether its processes live: 0, FORKFOLD_E_FORKED or FORKFOLD_E_SUPERVISOR. */

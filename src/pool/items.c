@@ -14,13 +14,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include <forkfold/error.h>
 
 #include "platform/clock.h"
 #include "platform/event.h"
-#include "platform/process.h"
 #include "pool/call.h"
 
 /* So many results, read without a pause, are a burst. */
@@ -75,11 +73,6 @@ void ff_items_open(forkfold_pool *pool)
     ff_arena_open(&pool->items.shared, pool->layout.shared);
 }
 
-bool ff_items_are_here(const forkfold_pool *pool)
-{
-    return ff_here_is(pool->here) || pool->owner == getpid();
-}
-
 static void free_call(struct forkfold_call *call)
 {
     struct forkfold_call **link = &call->pool->items.calls;
@@ -88,7 +81,7 @@ static void free_call(struct forkfold_call *call)
         link = &(*link)->next;
     *link = call->next;
     /* In a forked child there is nothing of it but the handle. */
-    if (ff_items_are_here(call->pool)) {
+    if (ff_pool_is_here(call->pool)) {
         if (call->owner != NULL)
             give_owner(call->pool, call->owner);
         for (unsigned i = 0; i < call->block_count; i++)
@@ -435,7 +428,7 @@ static bool cursors_are_sound(const forkfold_pool *pool)
 
 void ff_items_look(forkfold_pool *pool)
 {
-    if (!ff_items_are_here(pool))
+    if (!ff_pool_is_here(pool))
         return;
     if (pool->items.is_open && !cursors_are_sound(pool))
         end_all(pool, ff_error_set(&pool->error, FORKFOLD_E_DAMAGED,
@@ -595,7 +588,7 @@ int forkfold_pool_fd(const forkfold_pool *pool)
     /* The handle is the host's own: what it is told changes what the workers do from now on. */
     forkfold_pool *changed = (forkfold_pool *)pool;
 
-    if (!ff_items_are_here(pool))
+    if (!ff_pool_is_here(pool))
         return FORKFOLD_E_FORKED;
     changed->items.has_event_loop = true;
     ff_announce(&pool->layout.control->listening, FF_LISTENS);

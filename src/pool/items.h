@@ -198,9 +198,6 @@ int ff_items_begin(forkfold_pool *pool);
 /* Posts items of a call.  0 or a code with the pool's error. */
 int ff_items_post(struct forkfold_call *call, uint64_t first, uint64_t count);
 
-/* Whether this is the process that opened the pool: a child that it forks has no region. */
-bool ff_items_are_here(const forkfold_pool *pool);
-
 /* The supervisor's alarm follows the shortest timeout of the calls that are in progress. */
 void ff_items_publish_shortest(const forkfold_pool *pool);
 

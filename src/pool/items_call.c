@@ -172,7 +172,7 @@ int forkfold_apply(forkfold_pool *pool, forkfold_function *function, const void 
 
 void forkfold_call_cancel(forkfold_call *call)
 {
-    if (!ff_items_are_here(call->pool))
+    if (!ff_pool_is_here(call->pool))
         return;
     ff_items_look(call->pool);
     ff_items_end_call(call, FORKFOLD_E_CANCELLED, "the call was cancelled");
@@ -182,7 +182,7 @@ void forkfold_call_close(forkfold_call *call)
 {
     if (call == NULL)
         return;
-    if (!ff_items_are_here(call->pool)) {
+    if (!ff_pool_is_here(call->pool)) {
         call->is_closed = true; /* freed with the child's copy of the pool */
         return;
     }

@@ -80,7 +80,7 @@ int forkfold_call_result(const forkfold_call *call, uint64_t index, forkfold_res
 const void *forkfold_call_results(const forkfold_call *call)
 {
     /* In a forked child there is nothing of it but the handle. */
-    if (!ff_items_are_here(call->pool) || call->kind != FF_CALL_MAP ||
+    if (!ff_pool_is_here(call->pool) || call->kind != FF_CALL_MAP ||
         call->status != FF_CALL_FINISHED || call->owner == NULL || call->owner->results_vary)
         return NULL;
     return call->owner->results;

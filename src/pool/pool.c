@@ -299,7 +299,7 @@ static void end_supervisor(forkfold_pool *pool)
 
 void forkfold_pool_stop(forkfold_pool *pool)
 {
-    if (pool->owner != getpid() || pool->stopped)
+    if (!ff_pool_is_here(pool) || pool->stopped)
         return;
     end_supervisor(pool);
     pool->stopped = true;
@@ -311,7 +311,7 @@ void forkfold_pool_close(forkfold_pool *pool)
 {
     if (pool == NULL)
         return;
-    if (pool->owner == getpid())
+    if (ff_pool_is_here(pool))
         forkfold_pool_stop(pool);
     else
         ff_layout_forget(&pool->layout); /* the child did not inherit it */
@@ -330,7 +330,7 @@ unsigned forkfold_pool_workers(const forkfold_pool *pool)
 
 int forkfold_pool_worker(const forkfold_pool *pool, unsigned slot)
 {
-    if (!ff_items_are_here(pool) || pool->lost || slot >= pool->layout.workers)
+    if (!ff_pool_is_here(pool) || pool->lost || slot >= pool->layout.workers)
         return 0;
     return (int)ff_peer_get(&pool->layout.segments[slot].head->pid);
 }

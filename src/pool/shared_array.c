@@ -79,7 +79,7 @@ void forkfold_shared_close(forkfold_shared *shared)
     if (shared == NULL)
         return;
     /* In a forked child there is only the handle.  The pool's message may still be wanted. */
-    if (ff_items_are_here(shared->pool)) {
+    if (ff_pool_is_here(shared->pool)) {
         /* A worker that is being ended might still write to it. */
         ff_items_drain(shared->pool);
         if (shared->path != NULL)
