@@ -158,9 +158,14 @@ static enum ff_dictionary_answer insert(const struct ff_dictionary *dictionary,
     uint64_t place;
     uint64_t none = 0;
 
-    if (ff_peer_get(&dictionary->words->keys) >= dictionary->capacity ||
-        !take_heap(dictionary, bytes, &place))
-        return FF_DICTIONARY_FULL;
+    /* Partner: the count below.  Without the acquire the key that was counted last might not be seen
+       in its slot. */
+    if (ff_observe(&dictionary->words->keys) >= dictionary->capacity ||
+        !take_heap(dictionary, bytes, &place)) {
+        /* It may be this key for which another has just taken the last room. */
+        answer = seek(dictionary, wanted, slot);
+        return answer == FF_DICTIONARY_NONE ? FF_DICTIONARY_FULL : answer;
+    }
     FF_KILL_POINT("dictionary.taken");
     memcpy(dictionary->heap + place, &wanted->bytes, LENGTH_BYTES);
     if (wanted->bytes > 0)
@@ -176,7 +181,8 @@ static enum ff_dictionary_answer insert(const struct ff_dictionary *dictionary,
         none = 0;
     }
     FF_KILL_POINT("dictionary.claimed");
-    ff_tally(&dictionary->words->keys, 1);
+    /* Partner: the look at the count above. */
+    (void)ff_take_some(&dictionary->words->keys, 1);
     FF_KILL_POINT("dictionary.counted");
     return FF_DICTIONARY_OK;
 }

@@ -279,7 +279,7 @@ void soak_pipeline(struct soak *soak)
 
 /* ---- Dictionaries -------------------------------------------------------- */
 
-/* A death may lose the room of a key. */
+/* Room for all keys, but of bytes for more: those of a key may be lost with who adds it. */
 enum { KEYS = 97, HEAP_BYTES = 1 << 20 };
 
 static int add_item(const forkfold_item *item)
