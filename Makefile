@@ -47,6 +47,11 @@ bench-plot: ## draws time against workers, input size and number of files: bench
 	@$(SETUP) bench || echo "forkfold bench: goes on with what there is" >&2
 	@/usr/bin/python3 bench/plot.py
 
+bench-results: ## times the ways to bring results home, for docs/results-home.md
+	@$(SETUP) run
+	@$(SETUP) bench || echo "forkfold bench: goes on with what there is" >&2
+	@/usr/bin/python3 bench/results_home.py
+
 model: ## checks the protocols between processes in more courses of events than the tests do: minutes
 	@$(SETUP) run check
 	@tools/build check
@@ -81,4 +86,4 @@ clean: ## removes all build folders
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 24
 
-.PHONY: build run check check-sanitize check-threads model soak fuzz bench bench-plot lint format install clean help
+.PHONY: build run check check-sanitize check-threads model soak fuzz bench bench-plot bench-results lint format install clean help

@@ -17,7 +17,7 @@ GROWTH = 10
 # Contraction of a * b + c would make the generator's arithmetic depend on the processor.
 COMPILE = ["cc", "-std=gnu11", "-O2", "-D_GNU_SOURCE", "-ffp-contract=off"]
 TOOLS = {"generate": ["generate.c", "vocabulary.c"], "reads": ["reads.c"],
-         "own": ["calls/own.c"], "items": ["calls/items.c"],
+         "own": ["calls/own.c"], "items": ["calls/items.c"], "home": ["calls/home.c"],
          "processes": ["calls/processes.c"], "openblas": ["calls/openblas.c"],
          "primesieve": ["calls/primesieve.c"]}
 HEADERS = ["vocabulary.h", "calls/calls.h", "calls/library.h"]

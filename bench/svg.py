@@ -8,7 +8,7 @@ from typing import NamedTuple
 WIDTH, HEIGHT = 720, 440
 LEFT, RIGHT, TOP, BOTTOM = 76, 180, 48, 56
 # Told apart by most colour-blind readers, and by their order from the top in grey.
-COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7")
+COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
 
 
 class Point(NamedTuple):
@@ -16,6 +16,13 @@ class Point(NamedTuple):
     y: float
     low: float
     high: float
+
+
+class Style(NamedTuple):
+    """Of a line."""
+
+    colour: str
+    dashed: bool = False
 
 
 class Axis:
@@ -52,11 +59,11 @@ def line(x1, y1, x2, y2, colour, width=1):
             f'stroke-width="{width}"/>')
 
 
-def draw_axes(title, x_label, x_axis, x_values, y_axis):
+def draw_axes(title, labels, x_axis, x_values, y_axis):
     right, bottom = WIDTH - RIGHT, HEIGHT - BOTTOM
     parts = [text(LEFT, 24, title, "start", ' font-size="15" font-weight="bold"'),
-             text((LEFT + right) / 2, HEIGHT - 14, x_label),
-             text(18, (TOP + bottom) / 2, "seconds", "middle",
+             text((LEFT + right) / 2, HEIGHT - 14, labels[0]),
+             text(18, (TOP + bottom) / 2, labels[1], "middle",
                   f' transform="rotate(-90 18 {(TOP + bottom) / 2:.1f})"')]
     for value in y_axis.ticks():
         parts.append(line(LEFT, y_axis(value), right, y_axis(value), "#ddd"))
@@ -69,9 +76,12 @@ def draw_axes(title, x_label, x_axis, x_values, y_axis):
     return parts
 
 
-def draw_series(name, points, colour, x_axis, y_axis, label_y):
+def draw_series(name, points, style, x_axis, y_axis, label_y):
+    colour = style.colour
+    dashes = ' stroke-dasharray="6 4"' if style.dashed else ""
     path = " ".join(f"{x_axis(point.x):.1f},{y_axis(point.y):.1f}" for point in points)
-    parts = [f'<polyline points="{path}" fill="none" stroke="{colour}" stroke-width="2"/>']
+    parts = [f'<polyline points="{path}" fill="none" stroke="{colour}" stroke-width="2"'
+             f'{dashes}/>']
     for point in points:
         x = x_axis(point.x)
         parts.append(line(x, y_axis(point.low), x, y_axis(point.high), colour))
@@ -84,21 +94,24 @@ def label_places(ends):
     """Where the names of the lines stand: at their ends, but not upon each other."""
     places, last = {}, -math.inf
     for name, y in sorted(ends.items(), key=lambda end: end[1]):
-        last = max(y, last + 18)
+        last = max(y, last + 14)
         places[name] = last
     return places
 
 
-def chart(title, x_label, series):
-    """series is {name: [Point, ...]}, with all numbers above 0."""
+def chart(title, x_label, series, y_label="seconds", styles=None):
+    """series is {name: [Point, ...]}, with all numbers above 0; styles, if the colours are not to be
+    given in turn, {name: Style}."""
+    styles = styles or {name: Style(colour) for name, colour in zip(series, COLOURS)}
     points = [point for values in series.values() for point in values]
     x_axis = Axis([point.x for point in points], LEFT, WIDTH - RIGHT)
     y_axis = Axis([value for point in points for value in (point.low, point.high)],
                   HEIGHT - BOTTOM, TOP)
-    parts = draw_axes(title, x_label, x_axis, sorted({point.x for point in points}), y_axis)
+    parts = draw_axes(title, (x_label, y_label), x_axis, sorted({point.x for point in points}),
+                      y_axis)
     places = label_places({name: y_axis(values[-1].y) for name, values in series.items()})
-    for (name, values), colour in zip(series.items(), COLOURS):
-        parts += draw_series(name, values, colour, x_axis, y_axis, places[name])
+    for name, values in series.items():
+        parts += draw_series(name, values, styles[name], x_axis, y_axis, places[name])
     return (f'<svg xmlns="http://www.w3.org/2000/svg" width="{WIDTH}" height="{HEIGHT}" '
             f'viewBox="0 0 {WIDTH} {HEIGHT}" font-family="sans-serif" font-size="12" '
             'fill="#222">\n<rect width="100%" height="100%" fill="white"/>\n'

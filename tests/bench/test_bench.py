@@ -16,11 +16,13 @@ sys.path[:0] = [str(BENCH), str(BENCH / "calls")]
 
 import bench  # noqa: E402  the line above must come first
 import data  # noqa: E402
+import home  # noqa: E402
 import measure  # noqa: E402
 import plot  # noqa: E402
 import pool  # noqa: E402
 import programs  # noqa: E402
 import record  # noqa: E402
+import results_home  # noqa: E402
 import rows  # noqa: E402
 import same  # noqa: E402
 
@@ -328,6 +330,29 @@ def test_pieces_of_a_text_are_all_of_it_and_end_at_white_space():
         places = pool.cut(text, pieces)
         assert "".join(text[slice(*place)] for place in places) == text
         assert sum((text[slice(*place)].split() for place in places), []) == text.split()
+
+
+@pytest.mark.parametrize("way", sorted({way.call for way in results_home.WAYS
+                                        if way.side == "python"}))
+def test_every_way_home_of_python_brings_everything(way):
+    script = str(BENCH / "calls" / "home.py")
+    expected = sum((key + 1) * value for item in range(7) for key, value in
+                   home.result_of(5, item).items())
+    command = programs.Command([sys.executable, script, way, "2", "1", "7/5"])
+    assert measure.call(command)[1] == str(expected)
+
+
+def test_ways_home_are_written_between_the_marks_and_drawn():
+    points = [{"way": way.id, "pairs": pairs, "us": pairs / 3, "low": pairs / 4, "high": pairs / 2}
+              for way in results_home.WAYS for pairs in results_home.PAIRS]
+    part = results_home.table(points)
+    widths = {line.count(" |") for line in part.splitlines()}
+    assert len(widths) == 1
+    text = f"before\n{results_home.BEGIN}old\n{results_home.END}after\n"
+    assert results_home.replace(text, part) == text.replace("old\n", part)
+    assert results_home.replace(results_home.DOCUMENT.read_text(encoding="utf-8"), part).count(part) == 1
+    root = ElementTree.fromstring(results_home.draw(points))
+    assert len(root.findall(".//{http://www.w3.org/2000/svg}circle")) == len(points)
 
 
 # ---- Measuring and drawing -----------------------------------------------------------------------
