@@ -457,8 +457,7 @@ static int go_on_to(struct items_state *state, const struct ff_task *task)
 {
     if (state->owner != NULL && state->serial == task->serial)
         return 0;
-    if (state->owner != NULL)
-        ff_worker_notify(state->worker, true);
+    ff_worker_tell_news(state->worker);
     state->owner = task->owner;
     state->serial = task->serial;
     return change_outputs(state, state->owner);

@@ -109,6 +109,10 @@ const struct ff_segment_areas *ff_worker_areas(const struct ff_worker *worker);
 /* Tells the driver that there is something new, if it listens; at_once also if it does so lazily. */
 void ff_worker_notify(struct ff_worker *worker, bool at_once);
 
+/* The same at once, if tasks were run since this was called last: a driver that is told for nothing
+   wakes up for nothing. */
+void ff_worker_tell_news(struct ff_worker *worker);
+
 /* Adds to what progress displays show. */
 void ff_worker_count_bytes(struct ff_worker *worker, uint64_t bytes);
 

@@ -381,8 +381,7 @@ static _Noreturn void make_room(struct ff_worker *worker)
 {
     if (worker->call.job->is_done == NULL && has_unsealed(worker))
         seal(worker);
-    if (worker->has_news)
-        ff_worker_notify(worker, true);
+    ff_worker_tell_news(worker);
     FF_KILL_POINT("worker.items.retire");
     ff_publish(&worker->segment->retired, 1);
     fflush(NULL);
@@ -556,9 +555,7 @@ static void nap(struct ff_worker *worker, uint32_t snapshot)
     /* Partner: ff_layout_wake_workers, which bumps the word before it looks at `sleeping`. */
     ff_announce(&worker->segment->sleeping, 1);
     FF_KILL_POINT("worker.sleep");
-    if (worker->has_news)
-        ff_worker_notify(worker, true);
-    worker->has_news = false;
+    ff_worker_tell_news(worker);
     ff_futex_wait(&worker->layout->control->work, snapshot, UINT64_MAX);
     ff_own_set(&worker->segment->sleeping, 0);
 }

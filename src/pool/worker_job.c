@@ -38,6 +38,13 @@ void ff_worker_notify(struct ff_worker *worker, bool at_once)
     ff_doorbell_ring(worker->layout->driver_bell);
 }
 
+void ff_worker_tell_news(struct ff_worker *worker)
+{
+    if (worker->has_news)
+        ff_worker_notify(worker, true);
+    worker->has_news = false;
+}
+
 void ff_worker_enter_item(struct ff_worker *worker, uint64_t item)
 {
     ff_worker_set_current(worker, item + 1);

@@ -26,7 +26,7 @@ struct ff_worker {
     uint64_t limit_ns;           /* what an item of the task may take; 0 = for ever */
     uint64_t tasks_run;
     uint64_t memory_looked_ns;
-    bool has_news;         /* for the driver, since this worker slept last */
+    bool has_news;         /* see ff_worker_tell_news */
     uint32_t untold;       /* results since the driver was told last */
     bool base_is_absorbed; /* or there is no seal of an earlier worker of this slot */
     struct ff_item_failure *failures;
