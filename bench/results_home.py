@@ -48,7 +48,7 @@ WAYS = (
     Way("python-loop", "no workers, Python", "loop", "python", "python", "loop"),
     Way("python-map", "Pool.map", "map", "python", "python", "returned"),
     Way("python-queue-1", "multiprocessing.Queue", "queue-1", "python", "python", "queue-1"),
-    Way("python-queue-batch", "... lists of 100", "queue-batch", "python", "python", "queue-batch"),
+    Way("python-queue-batch", "Queue, lists of 100", "queue-batch", "python", "python", "queue-batch"),
     Way("python-dictionary", "Manager().dict()", "dictionary", "python", "manager", "dictionary"),
     Way("python-partials", "a dict of each worker", "partials", "python", "python", "partials"),
     Way("python-list", "Manager().list()", "list", "python", "python", ""),
