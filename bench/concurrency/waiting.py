@@ -4,6 +4,8 @@
 
 usage: bench/concurrency/waiting.py
 
+Processes are those of multiprocessing, and of Forkfold where its package is installed.
+
 Computing: TASKS counts of the words of a text, in pure Python.  Waiting: CLIENTS
 clients that each ask a server QUESTIONS times, one question after the other; the
 server answers each DELAY_S later.  Prints the median and the range of RUNS runs.
@@ -19,6 +21,11 @@ import statistics
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
+
+try:
+    import forkfold
+except ImportError:
+    forkfold = None
 
 RUNS = 5
 TASKS = 8
@@ -58,9 +65,16 @@ def in_threads(work, tasks, workers):
         return list(pool.map(work, tasks))
 
 
-def in_processes(work, tasks, workers):
-    with multiprocessing.get_context("fork").Pool(workers) as pool:
+def in_processes(library, work, tasks, workers):
+    with library.Pool(workers) as pool:
         return pool.map(work, tasks, chunksize=1)
+
+
+async def count_async():
+    async def one(task):
+        return count(task)
+
+    return await asyncio.gather(*map(one, range(TASKS)))
 
 
 def ask(client):
@@ -122,13 +136,22 @@ def main():
     tasks, clients = range(TASKS), range(CLIENTS)
     measure("computing, one after the other", lambda: in_turn(count, tasks))
     measure(f"computing, {CORES} threads", lambda: in_threads(count, tasks, CORES))
-    measure(f"computing, {CORES} processes", lambda: in_processes(count, tasks, CORES))
+    measure(f"computing, {TASKS} coroutines (asyncio)", lambda: asyncio.run(count_async()))
+    libraries = {"multiprocessing": multiprocessing.get_context("fork"), "forkfold": forkfold}
+    if forkfold is None:
+        del libraries["forkfold"]
+    for name, library in libraries.items():
+        measure(f"computing, {CORES} processes ({name})",
+                lambda library=library: in_processes(library, count, tasks, CORES))
     server = start_server()
     measure("waiting, one after the other", lambda: in_turn(ask, clients))
     measure(f"waiting, {CORES} threads", lambda: in_threads(ask, clients, CORES))
     measure(f"waiting, {CLIENTS} threads", lambda: in_threads(ask, clients, CLIENTS))
-    measure(f"waiting, {CORES} processes", lambda: in_processes(ask, clients, CORES))
-    measure(f"waiting, {CLIENTS} processes", lambda: in_processes(ask, clients, CLIENTS))
+    for name, library in libraries.items():
+        for workers in (CORES, CLIENTS):
+            measure(f"waiting, {workers} processes ({name})",
+                    lambda library=library, workers=workers: in_processes(library, ask, clients,
+                                                                          workers))
     set_blocking(False)
     measure(f"waiting, {CLIENTS} coroutines (asyncio)", lambda: asyncio.run(ask_async()))
     for end in sockets:
