@@ -205,7 +205,7 @@ def test_pool_with_calls_in_progress_is_busy(pool):
     assert result.get() == list(range(10))
 
 
-class Held:
+class Counting:
     """Counts a text that has no end in another thread, until the pool is closed."""
 
     def __init__(self, pool, tmp_path):
@@ -222,25 +222,27 @@ class Held:
             self.error = error
 
 
-def wait_until_busy(pool):
-    """Asks for what does not make the pool busy itself."""
-    while True:
-        try:
-            pool._engine.native.array(64)
-        except forkfold.PoolError as error:
-            assert "counts words" in str(error)
-            return
+def test_calls_of_other_threads_wait(pool, tmp_path):
+    (tmp_path / "a.txt").write_text("a b " * 10**6)
+    for _ in range(5):
+        thread = threading.Thread(target=forkfold.count_words, args=(tmp_path,),
+                                  kwargs={"pool": pool})
+        thread.start()
+        shared = forkfold.Queue(pool=pool)
+        shared.put(1)
+        assert shared.get() == 1
+        thread.join()
+        assert list(forkfold.Pipeline(abs).run([-1], pool=pool)) == [1]
 
 
-def test_other_threads_find_the_pool_busy_and_can_end_the_count(tmp_path):
+def test_closing_the_pool_ends_the_count_of_another_thread(tmp_path):
     pool = forkfold.Pool(2)
     numpy_array = pool.array(10) if "numpy" in sys.modules else None
-    held = Held(pool, tmp_path)
-    wait_until_busy(pool)
+    counting = Counting(pool, tmp_path)
     del numpy_array
     pool.terminate()
-    held.thread.join()
-    assert isinstance(held.error, forkfold.PoolError)
+    counting.thread.join()
+    assert isinstance(counting.error, ValueError)
 
 
 def test_pool_that_was_closed_is_refused():

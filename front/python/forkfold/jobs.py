@@ -29,12 +29,12 @@ _LARGE_LIMIT = 10 ** 7
 
 
 @contextlib.contextmanager
-def _workers(pool: Pool | None, count: int) -> Iterator[_native.Pool]:
-    """The workers of a pool, or so many of its own."""
+def _workers(pool: Pool | None, count: int, memory: int = 0) -> Iterator[_native.Pool]:
+    """The workers of a pool, or so many of its own, with so many bytes for counts."""
     if pool is not None:
         yield _native_of(pool)
         return
-    native = _native.Pool(count, None, (), 0, 0, 0, 0)
+    native = _native.Pool(count, None, (), 0, 0, 0, 0, memory)
     try:
         yield native
     finally:

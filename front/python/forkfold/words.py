@@ -5,12 +5,11 @@ from __future__ import annotations
 
 import errno
 import os
-import threading
 from collections.abc import Callable, ItemsView, Iterable, Iterator, Mapping
-from concurrent.futures import Future, wait
 from typing import Any, Literal, NamedTuple, TypeVar
 
 from forkfold import _engine, _native
+from forkfold.jobs import _workers
 from forkfold.pool import RETRIES, Errors, Pool, _check_errors
 
 T = TypeVar("T")
@@ -205,31 +204,6 @@ def _count_workers(processes: int | None, text: bytes | memoryview | None) -> in
 
 # ---- The call ----------------------------------------------------------------
 
-def _interruptibly(function: Callable[[], T], cancel_fd: int) -> T:
-    """Calls the function, which does not look for signals; writing to the descriptor ends it.
-
-    Signals are handled in the main thread, so that has to wait for another one.
-    """
-    if threading.current_thread() is not threading.main_thread():
-        return function()
-    future: Future[T] = Future()
-
-    def run() -> None:
-        try:
-            future.set_result(function())
-        except BaseException as error:  # pylint: disable=broad-except
-            future.set_exception(error)
-
-    try:
-        threading.Thread(target=run, name="forkfold-words", daemon=True).start()
-        return future.result()
-    except BaseException:
-        if not future.done():
-            os.eventfd_write(cancel_fd, 1)
-            wait([future])
-        raise
-
-
 def count_words(paths: Path | Iterable[Path] | None = None, /, *,
                 text: str | bytes | bytearray | memoryview | None = None, rule: Rule = "letters",
                 invalid: Invalid = "fail", pattern: str = "*.txt", recursive: bool = False,
@@ -265,23 +239,13 @@ def count_words(paths: Path | Iterable[Path] | None = None, /, *,
     encoded = None if text is None else _encode_text(text)
     options = _engine.Options(timeout, deadline, retries)
     collects = _check_errors(errors)
-    if pool is not None:
-        pool._check_running()
-    native = None if pool is None else pool._engine.native
     # The library takes "-" for standard input.
-    arguments = (native, _count_workers(processes, encoded), memory or 0,
-                 [os.fsencode("./-" if path == "-" else path) for path in listed], encoded,
+    arguments = ([os.fsencode("./-" if path == "-" else path) for path in listed], encoded,
                  _choose("rule", _RULES, rule), _choose("invalid", _INVALID, invalid),
                  os.fsencode(pattern), recursive, options.timeout_ns, options.deadline_ns,
                  options.attempts)
-    cancel_fd = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK) if native is None \
-        else native.cancel_fd
-    try:
-        counts = WordCounts(_interruptibly(
-            lambda: _native.count_words(*arguments, cancel_fd), cancel_fd))
-    finally:
-        if native is None:
-            os.close(cancel_fd)
+    with _workers(pool, _count_workers(processes, encoded), memory or 0) as native:
+        counts = WordCounts(_native.count_words(native, *arguments))
     if counts.failures and not collects:
         raise InputsFailed(counts)
     return counts

@@ -24,12 +24,8 @@ static void array_dealloc(PyObject *object)
     while (*link != self)
         link = &(*link)->next;
     *link = self->next;
-    if (self->pool->pool != NULL && self->pool->is_counting) {
-        if (!ffpy_blocks_add(&self->pool->kept, self->shared))
-            PyErr_Clear();
-    } else if (self->pool->pool != NULL) {
+    if (self->pool->pool != NULL)
         forkfold_shared_close(self->shared);
-    }
     ffpy_pool_drop(self->pool);
     Py_DECREF((PyObject *)self->pool);
     PyObject_Free(object);

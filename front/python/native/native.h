@@ -209,12 +209,9 @@ typedef struct ffpy_pool {
     bool has_leader;     /* one of them sleeps in poll(), the others on their semaphores */
     int kick_fd;         /* wakes the leader */
     struct ffpy_waiter *followers;
-    size_t open_things;  /* calls and arrays, which have to go before the pool */
-    bool closes;         /* as soon as there are none any more */
-    bool is_lost;        /* its supervisor has died */
-    bool is_counting;    /* words, in another thread that does not hold the GIL */
-    bool is_cancellable; /* the pool watches cancel_fd, which ends that when it is written to */
-    int cancel_fd;
+    size_t open_things; /* calls and arrays, which have to go before the pool */
+    bool closes;        /* as soon as there are none any more */
+    bool is_lost;       /* its supervisor has died */
     struct ffpy_array *arrays;
     size_t open_calls;                              /* and pipelines: those among the open things */
     forkfold_queue *forgotten[FORKFOLD_QUEUES_MAX]; /* closed when there is no call any more */

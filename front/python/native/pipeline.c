@@ -117,6 +117,7 @@ static void pipeline_dealloc(PyObject *object)
 {
     pipeline_object *self = (pipeline_object *)object;
 
+    ffpy_pool_await(self->pool);
     if (self->pool->pool != NULL)
         forkfold_pipeline_close(self->pipeline);
     for (unsigned i = 0; i < PLACES; i++)
@@ -249,6 +250,8 @@ static PyObject *pipeline_take(PyObject *object, PyObject *unused)
     int code;
 
     (void)unused;
+    if (ffpy_pool_is_lent(self->pool))
+        Py_RETURN_NONE;
     if (!ffpy_pool_check(self->pool))
         return NULL;
     code = forkfold_pipeline_next_within(self->pipeline, &result, 0);

@@ -56,10 +56,6 @@ PyObject *ffpy_raise(const ffpy_pool *pool, int code, const char *message)
 bool ffpy_pool_check(ffpy_pool *pool)
 {
     ffpy_pool_await(pool);
-    if (pool->pool != NULL && !pool->closes && pool->is_counting) {
-        ffpy_raise(NULL, FORKFOLD_E_BUSY, "another thread counts words on this pool");
-        return false;
-    }
     if (pool->pool != NULL && !pool->closes)
         return true;
     PyErr_SetString(PyExc_ValueError, "Pool not running");
@@ -96,8 +92,7 @@ static bool open_counter(ffpy_pool *self)
     }
     self->start.births = page;
     self->kick_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-    self->cancel_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-    if (self->kick_fd >= 0 && self->cancel_fd >= 0)
+    if (self->kick_fd >= 0)
         return true;
     PyErr_SetFromErrno(PyExc_OSError);
     return false;
@@ -113,6 +108,7 @@ static int pool_init(PyObject *object, PyObject *args, PyObject *kwargs)
     unsigned long long tasks;
     unsigned long long recycle;
     unsigned long long memory;
+    unsigned long long counts = 0; /* bytes for them */
     bool runs_python;
 
     (void)kwargs;
@@ -120,8 +116,8 @@ static int pool_init(PyObject *object, PyObject *args, PyObject *kwargs)
         PyErr_SetString(PyExc_RuntimeError, "the pool is open");
         return -1;
     }
-    if (!PyArg_ParseTuple(args, "IOO!KKKI", &workers, &initializer, &PyTuple_Type, &initargs,
-                          &tasks, &recycle, &memory, &max_deaths) ||
+    if (!PyArg_ParseTuple(args, "IOO!KKKI|K", &workers, &initializer, &PyTuple_Type, &initargs,
+                          &tasks, &recycle, &memory, &max_deaths, &counts) ||
         !open_counter(self))
         return -1;
     runs_python = initializer != Py_None;
@@ -135,6 +131,7 @@ static int pool_init(PyObject *object, PyObject *args, PyObject *kwargs)
                                               .tasks_per_worker = tasks,
                                               .recycle_bytes = recycle,
                                               .worker_memory_bytes = memory,
+                                              .memory_bytes = counts,
                                               .max_deaths = max_deaths});
 }
 
@@ -146,7 +143,7 @@ static PyObject *pool_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
     (void)kwargs;
     if (self == NULL)
         return NULL;
-    self->fd = self->kick_fd = self->cancel_fd = self->loan.outer_fd = -1;
+    self->fd = self->kick_fd = self->loan.outer_fd = -1;
     pthread_mutex_init(&self->loan.held, NULL);
     return (PyObject *)self;
 }
@@ -180,12 +177,10 @@ static PyObject *pool_close(PyObject *object, PyObject *unused)
     if (self->closes || self->pool == NULL)
         Py_RETURN_NONE;
     self->closes = true;
-    if (self->is_counting)
-        (void)eventfd_write(self->cancel_fd, 1);
     ffpy_pool_ring(self);
     ffpy_pool_await(self);
     /* A job that is on it ends it, and that of another thread may have done so. */
-    if (self->pool != NULL && !ffpy_pool_is_borrowed(self) && !self->is_counting) {
+    if (self->pool != NULL && !ffpy_pool_is_borrowed(self)) {
         forkfold_pool_stop(self->pool);
         if (self->open_things == 0)
             free_pool(self);
@@ -204,8 +199,6 @@ static void pool_dealloc(PyObject *object)
         free_pool(self);
     if (self->kick_fd >= 0)
         close(self->kick_fd);
-    if (self->cancel_fd >= 0)
-        close(self->cancel_fd);
     if (self->start.births != NULL)
         munmap((void *)self->start.births, sizeof(*self->start.births));
     ffpy_bytes_free(&self->scratch[0]);
@@ -300,7 +293,7 @@ static int dispatch(ffpy_pool *self)
 {
     int code;
 
-    if (self->closes || self->pool == NULL || self->is_counting || ffpy_pool_is_lent(self))
+    if (self->closes || self->pool == NULL || ffpy_pool_is_lent(self))
         return 0;
     code = forkfold_pool_dispatch(self->pool);
     self->is_lost |= code == FORKFOLD_E_SUPERVISOR;
@@ -322,7 +315,7 @@ static PyObject *pool_wait(PyObject *object, PyObject *args)
         return NULL;
     if (generation != self->generation || self->closes || self->pool == NULL)
         Py_RETURN_NONE;
-    leads = !self->has_leader && !self->is_counting && !ffpy_pool_is_lent(self);
+    leads = !self->has_leader && !ffpy_pool_is_lent(self);
     cause = leads ? lead(self, seconds) : follow(self, seconds);
     code = leads ? dispatch(self) : 0;
     /* Whoever leads next has to be among those that wait, too. */
@@ -376,12 +369,6 @@ static PyObject *pool_worker(PyObject *object, PyObject *slot)
         return ffpy_raise(self, FORKFOLD_E_SUPERVISOR,
                           "the pool has lost its workers; open another");
     return PyLong_FromLong(forkfold_pool_worker(self->pool, (unsigned)number));
-}
-
-static PyObject *pool_cancel_fd(PyObject *object, void *unused)
-{
-    (void)unused;
-    return PyLong_FromLong(((ffpy_pool *)object)->cancel_fd);
 }
 
 static PyObject *pool_births(PyObject *object, void *unused)
@@ -468,7 +455,6 @@ static PyMethodDef methods[] = {
 
 static PyGetSetDef attributes[] = {
     {"births", pool_births, NULL, "How many workers have been started.", NULL},
-    {"cancel_fd", pool_cancel_fd, NULL, "Written to, it ends a count of words in progress.", NULL},
     {"cpu_ns", pool_cpu_ns, NULL, "CPU time of the workers that are there.", NULL},
     {"generation", pool_generation, NULL, "How often something has happened.", NULL},
     {NULL, NULL, NULL, NULL, NULL},

@@ -114,6 +114,12 @@ static bool check(const queue_object *self)
     return self->pool == NULL || ffpy_pool_check(self->pool);
 }
 
+/* While a job has the pool nothing can be put or got by its process, which waits as for anything else. */
+static bool is_lent(const queue_object *self)
+{
+    return self->pool != NULL && ffpy_pool_is_lent(self->pool);
+}
+
 /* Raises what a code means. */
 static PyObject *fail(const queue_object *self, int code)
 {
@@ -149,6 +155,8 @@ static PyObject *queue_close(PyObject *object, PyObject *unused)
     queue_object *self = (queue_object *)object;
 
     (void)unused;
+    if (self->pool != NULL)
+        ffpy_pool_await(self->pool);
     if (self->queue == NULL || self->pool == NULL || self->pool->pool == NULL)
         Py_RETURN_NONE;
     for (unsigned i = 0; i < self->producers; i++)
@@ -181,7 +189,11 @@ static PyObject *queue_put(PyObject *object, PyObject *args)
     Py_ssize_t bytes;
     int code;
 
-    if (!PyArg_ParseTuple(args, "y#K", &data, &bytes, &timeout_ns) || !check(self))
+    if (!PyArg_ParseTuple(args, "y#K", &data, &bytes, &timeout_ns))
+        return NULL;
+    if (is_lent(self))
+        Py_RETURN_FALSE;
+    if (!check(self))
         return NULL;
     if (self->pool != NULL) {
         code = forkfold_queue_put(self->queue, data, (uint64_t)bytes, 0);
@@ -258,7 +270,11 @@ static PyObject *queue_get(PyObject *object, PyObject *args)
     int keeps;
     int code;
 
-    if (!PyArg_ParseTuple(args, "Kp", &timeout_ns, &keeps) || !check(self))
+    if (!PyArg_ParseTuple(args, "Kp", &timeout_ns, &keeps))
+        return NULL;
+    if (is_lent(self))
+        Py_RETURN_NONE;
+    if (!check(self))
         return NULL;
     if (is_held(self) && !keeps) {
         PyErr_SetString(PyExc_RuntimeError,

@@ -1,31 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/*
- * Counting words, without the GIL: on a pool of workers that know nothing of Python, for this call
- * alone, or on one that is there.  That is held for as long (is_counting): other threads find it busy.
- */
-#include <errno.h>
-#include <string.h>
-#include <sys/eventfd.h>
-
+/* Counting words, on a pool that is lent for as long. */
 #include "counts.h"
 
 struct counting {
-    PyObject *held; /* the ffpy_pool, or NULL: one of its own */
-    forkfold_pool *pool;
-    const char **paths;
+    ffpy_pool *pool;
+    const char **paths; /* or NULL: text is there */
     Py_buffer text;
     forkfold_words_options options;
-    forkfold_pool_options own;
-    int cancel_fd;
     forkfold_words *words;
     struct ffpy_table table;
-    char message[1024];
 };
-
-static ffpy_pool *held_pool(const struct counting *counting)
-{
-    return (ffpy_pool *)counting->held;
-}
 
 /* ---- Arguments ----------------------------------------------------------- */
 
@@ -58,22 +42,17 @@ static bool parse(struct counting *counting, PyObject *args)
     PyObject *text;
     unsigned long long timeout_ns;
     unsigned long long deadline_ns;
-    unsigned long long memory;
     int rule;
     int invalid;
 
-    if (!PyArg_ParseTuple(args, "OIKOOiiypKKIi", &counting->held, &counting->own.workers, &memory,
-                          &paths, &text, &rule, &invalid, &options->glob, &options->recursive,
-                          &timeout_ns, &deadline_ns, &options->retries_plus_one,
-                          &counting->cancel_fd))
+    if (!PyArg_ParseTuple(args, "O!OOiiypKKI", &ffpy_pool_type, &counting->pool, &paths, &text,
+                          &rule, &invalid, &options->glob, &options->recursive, &timeout_ns,
+                          &deadline_ns, &options->retries_plus_one))
         return false;
     options->rule = (enum forkfold_word_rule)rule;
     options->invalid = (enum forkfold_invalid)invalid;
     options->timeout_ns = timeout_ns;
     options->deadline_ns = deadline_ns;
-    counting->own.memory_bytes = memory;
-    if (counting->held == Py_None)
-        counting->held = NULL;
     if (text == Py_None)
         return take_paths(counting, paths);
     options->glob = NULL;
@@ -81,64 +60,19 @@ static bool parse(struct counting *counting, PyObject *args)
     return PyObject_GetBuffer(text, &counting->text, PyBUF_SIMPLE) == 0;
 }
 
-/* ---- The pool ------------------------------------------------------------ */
-
-/* What was written to cancel an earlier call, after its end, cancels nothing. */
-static int on_cancel(int fd, void *context)
-{
-    const ffpy_pool *pool = context;
-    eventfd_t count;
-
-    (void)eventfd_read(fd, &count);
-    return pool == NULL || pool->is_counting;
-}
-
-static int take_pool(struct counting *counting)
-{
-    ffpy_pool *pool = held_pool(counting);
-    int code = 0;
-
-    if (pool == NULL)
-        return forkfold_pool_open(&counting->pool, &counting->own, counting->message,
-                                  sizeof(counting->message));
-    counting->pool = pool->pool;
-    pool->open_things++;
-    pool->is_counting = true;
-    if (!pool->is_cancellable)
-        code = forkfold_pool_watch(pool->pool, pool->cancel_fd, on_cancel, pool);
-    pool->is_cancellable |= code == 0;
-    return code;
-}
-
-static void leave_pool(struct counting *counting)
-{
-    ffpy_pool *pool = held_pool(counting);
-
-    if (pool == NULL) {
-        Py_BEGIN_ALLOW_THREADS forkfold_pool_close(counting->pool);
-        Py_END_ALLOW_THREADS return;
-    }
-    pool->is_counting = false;
-    if (pool->closes)
-        forkfold_pool_stop(pool->pool);
-    ffpy_pool_notify(pool);
-    ffpy_pool_drop(pool);
-}
-
 /* ---- The call ------------------------------------------------------------ */
 
 /* Without the GIL. */
 static int count(struct counting *counting)
 {
-    int code = 0;
+    forkfold_pool *pool = counting->pool->pool;
+    int code;
 
-    if (counting->held == NULL)
-        code = forkfold_pool_watch(counting->pool, counting->cancel_fd, on_cancel, NULL);
-    if (code == 0 && counting->paths == NULL)
-        code = forkfold_count_text(counting->pool, counting->text.buf, (size_t)counting->text.len,
+    if (counting->paths != NULL)
+        code = forkfold_count_words(pool, &counting->options, &counting->words, NULL);
+    else
+        code = forkfold_count_text(pool, counting->text.buf, (size_t)counting->text.len,
                                    &counting->options, &counting->words);
-    else if (code == 0)
-        code = forkfold_count_words(counting->pool, &counting->options, &counting->words, NULL);
     return code < 0 ? code : ffpy_table_read(&counting->table, counting->words);
 }
 
@@ -179,21 +113,14 @@ static PyObject *run(struct counting *counting)
 {
     PyObject *failures = NULL;
     PyObject *counts = NULL;
-    int code = take_pool(counting);
 
-    if (code == 0) {
-        Py_BEGIN_ALLOW_THREADS code = count(counting);
-        Py_END_ALLOW_THREADS
-    }
-    if (code < 0 && counting->pool != NULL)
-        snprintf(counting->message, sizeof(counting->message), "%s",
-                 forkfold_pool_message(counting->pool));
-    if (code == 0)
+    if (!ffpy_pool_borrow(counting->pool))
+        return NULL;
+    if (ffpy_pool_give_back(counting->pool, count(counting)))
         failures = failure_list(counting->words);
-    forkfold_words_close(counting->words);
-    leave_pool(counting);
-    if (code < 0)
-        return ffpy_raise(NULL, code, counting->message);
+    if (counting->pool->pool != NULL)
+        forkfold_words_close(counting->words);
+    ffpy_pool_drop(counting->pool);
     if (failures != NULL)
         counts = ffpy_counts_new(&counting->table, failures);
     Py_XDECREF(failures);
@@ -206,7 +133,7 @@ PyObject *ffpy_count_words(PyObject *module, PyObject *args)
     PyObject *counts = NULL;
 
     (void)module;
-    if (parse(&counting, args) && (counting.held == NULL || ffpy_pool_check(held_pool(&counting))))
+    if (parse(&counting, args))
         counts = run(&counting);
     ffpy_table_free(&counting.table);
     PyMem_Free((void *)counting.paths);
