@@ -15,6 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import forkfold
+from forkfold import _native
 
 
 def letters(text):
@@ -304,3 +305,26 @@ def test_signal_handlers_run_while_it_counts(tmp_path):
     finally:
         signal.signal(signal.SIGUSR1, before)
     assert seen == [True]
+
+
+# ---- Texts as UTF-8 ----------------------------------------------------------------------------
+
+
+@given(st.text(), st.sampled_from(["", "a" * 40, "\xe9" * 20, "\u20ac and so on, ", "\U0001f600"]))
+def test_a_text_is_encoded_as_python_does(text, more):
+    for whole in (text, text + more, more + text, more * 3 + text + more):
+        assert _native.encode(whole, "replace") == whole.encode(errors="replace")
+
+
+@pytest.mark.parametrize("last", (0x7f, 0x80, 0xff, 0x7ff, 0x800, 0xd7ff, 0xe000, 0xffff, 0x10000,
+                                  0x10ffff))
+def test_characters_at_the_edges_are_encoded_wherever_they_are(last):
+    for before in range(40):
+        text = "x" * before + chr(last) + "y" * (40 - before)
+        assert _native.encode(text, "strict") == text.encode()
+
+
+def test_surrogates_are_what_the_caller_says():
+    assert _native.encode("a\ud800b\udfffc", "replace") == b"a?b?c"
+    with pytest.raises(UnicodeEncodeError):
+        _native.encode("a\ud800", "strict")

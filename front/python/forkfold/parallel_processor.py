@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from types import TracebackType
 from typing import Any, TypedDict
 
-from forkfold import _arguments, _engine, jobs
+from forkfold import _arguments, _engine, _native, jobs
 from forkfold._native import available_cpus
 from forkfold.pipeline import Pipeline
 from forkfold.pool import Pool
@@ -133,7 +133,7 @@ class OptimizedParallelProcessor:
             raise TypeError(f"text must be a str, not {text!r}")
         with self._measuring("map_reduce_word_count", len(text)):
             # A surrogate, which is not UTF-8, is no letter, and "?" is none either.
-            counts = count_words(text=text.encode(errors="replace"), timeout=self.timeout,
+            counts = count_words(text=_native.encode(text, "replace"), timeout=self.timeout,
                                  pool=self._open_pool())
             return counts.to_dict()
 

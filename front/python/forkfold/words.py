@@ -183,7 +183,7 @@ def _check_is_there(path: str) -> None:
 
 def _encode_text(text: str | bytes | bytearray | memoryview) -> bytes | memoryview:
     if isinstance(text, str):
-        return text.encode()
+        return _native.encode(text, "strict")
     view = memoryview(text)
     if not view.c_contiguous:
         raise ValueError("a text has to lie in memory in one piece")

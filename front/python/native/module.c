@@ -73,6 +73,7 @@ static PyMethodDef functions[] = {
     {"count_primes", ffpy_count_primes, METH_VARARGS, "How many primes there are below a limit."},
     {"crash_text", crash_text, METH_O,
      "In a worker: the file that handlers of fatal signals write to; see forkfold/pool.h."},
+    {"encode", ffpy_encode_text, METH_VARARGS, "The UTF-8 of a text."},
     {"matrix", ffpy_matrix_new, METH_VARARGS,
      "A matrix of rows or of a buffer, or None: its elements are not of one type that is known."},
     {"multiply", ffpy_multiply, METH_VARARGS,

@@ -91,6 +91,9 @@ struct ffpy_source {
 
 PyObject *ffpy_decode(const char *data, size_t bytes, const struct ffpy_source *source);
 
+/* str.encode("utf-8", errors), sooner; see encode() in _native.pyi. */
+PyObject *ffpy_encode_text(PyObject *module, PyObject *args);
+
 /* ---- Views of the region ------------------------------------------------- */
 
 extern PyTypeObject ffpy_view_type;
