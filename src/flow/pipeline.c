@@ -217,8 +217,7 @@ static void collect(forkfold_pipeline *pipeline, struct stage *stage)
         if (*phase != RUNNING)
             continue;
         /* Partner: set_state() in items_job.c, which writes the result before it. */
-        state =
-            atomic_load_explicit(&call->owner->states[slot_of(pipeline, i)], memory_order_acquire);
+        state = ff_observe8(&call->owner->states[slot_of(pipeline, i)]);
         if (state == FF_ITEM_PENDING)
             continue;
         *phase = state == FF_ITEM_PUBLISHED ? FINISHED : FAILED;
@@ -235,8 +234,7 @@ static void mark(const forkfold_pipeline *pipeline, const struct stage *stage, u
 {
     for (uint64_t i = first; i < first + count; i++) {
         *phase_of(pipeline, stage, i) = (unsigned char)phase;
-        atomic_store_explicit(&stage->call->owner->states[slot_of(pipeline, i)],
-                              (unsigned char)state, memory_order_release);
+        ff_publish8(&stage->call->owner->states[slot_of(pipeline, i)], (unsigned char)state);
     }
 }
 

@@ -121,7 +121,7 @@ bool ff_board_task(const struct ff_board *board, uint64_t number, size_t *near,
     }
     *near = at;
     posting = board->postings[at];
-    atomic_thread_fence(memory_order_acquire);
+    ff_observe_all();
     if (at < ff_observe(&board->shared->forgotten)) {
         *task = (struct ff_task){0};
         return true;

@@ -14,6 +14,11 @@
  *                        an observer could see the word and old bytes behind
  *                        it; without the acquire it could have read the bytes
  *                        before the word.
+ *   own_set8, publish8, observe8
+ *                        The same for a byte, of which there may be one for each of many things.
+ *   observe_all          A fence: whatever was read before it counts as observed.  For bytes that are
+ *                        looked through many at a time, and for what a look at another word, behind
+ *                        it, has to confirm.
  *   announce / recheck   For two processes that each store one word and then
  *                        read the other's (sleeping and work, joined and
  *                        closing).  Sequentially consistent: with less, both
@@ -39,6 +44,7 @@
 
 typedef _Atomic uint64_t ff_word64;
 typedef _Atomic uint32_t ff_word32;
+typedef _Atomic unsigned char ff_word8;
 
 /* The order of the program is the order in memory, as far as this process's own death can tell. */
 static inline void ff_keep_order(void)
@@ -64,6 +70,26 @@ static inline void ff_publish(ff_word64 *word, uint64_t value)
 static inline uint64_t ff_observe(const ff_word64 *word)
 {
     return atomic_load_explicit(word, memory_order_acquire);
+}
+
+static inline void ff_own_set8(ff_word8 *byte, unsigned char value)
+{
+    atomic_store_explicit(byte, value, memory_order_relaxed);
+}
+
+static inline void ff_publish8(ff_word8 *byte, unsigned char value)
+{
+    atomic_store_explicit(byte, value, memory_order_release);
+}
+
+static inline unsigned char ff_observe8(const ff_word8 *byte)
+{
+    return (unsigned char)atomic_load_explicit(byte, memory_order_acquire);
+}
+
+static inline void ff_observe_all(void)
+{
+    atomic_thread_fence(memory_order_acquire);
 }
 
 static inline void ff_announce(ff_word64 *word, uint64_t value)

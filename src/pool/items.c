@@ -344,7 +344,7 @@ static void advance(struct forkfold_call *call)
     pending = memchr(states + call->settled, FF_ITEM_PENDING, call->posted - call->settled);
     call->settled = pending != NULL ? (uint64_t)(pending - states) : call->posted;
     /* Partner: set_state() in items_job.c.  What has been published before is visible behind this. */
-    atomic_thread_fence(memory_order_acquire);
+    ff_observe_all();
 }
 
 /* Whether no worker is on any of its items, or will be, now that nothing more is posted. */
@@ -359,8 +359,7 @@ static bool is_drained(struct forkfold_call *call)
         return call->settled == call->posted;
     }
     for (uint64_t i = call->settled; i < call->posted; i++)
-        if (atomic_load_explicit(&owner->states[i % owner->window], memory_order_acquire) ==
-            FF_ITEM_PENDING)
+        if (ff_observe8(&owner->states[i % owner->window]) == FF_ITEM_PENDING)
             return false;
     return true;
 }

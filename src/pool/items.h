@@ -38,8 +38,6 @@ enum ff_item_state {
     FF_ITEM_TAKEN      /* the driver has read it */
 };
 
-typedef _Atomic unsigned char ff_item_word;
-
 struct ff_varying_result;
 
 /* One array of a call.  Elements of one size may lie in slots, too, if the call has a window. */
@@ -90,7 +88,7 @@ struct ff_item_owner {
     size_t result_bytes; /* of each; results that vary have a struct ff_varying_result instead */
     bool results_vary;
     char *results;               /* window of them, in the results area */
-    ff_item_word *states;        /* likewise; writers: see above */
+    ff_word8 *states;            /* likewise; writers: see above */
     struct ff_item_stats *stats; /* of each slot, in the results area; NULL unless it measures */
     ff_word64 serial;            /* 0 while nobody owns anything here */
     ff_word64 floor;

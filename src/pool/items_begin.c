@@ -307,7 +307,7 @@ int ff_items_refill(struct forkfold_call *call)
 
         copy_to_slot(call, i, slot);
         /* The floor has passed the item that had the slot: see ff_item_is_done. */
-        atomic_store_explicit(&owner->states[slot], FF_ITEM_PENDING, memory_order_release);
+        ff_publish8(&owner->states[slot], FF_ITEM_PENDING);
     }
     return ff_items_post(call, first, count);
 }

@@ -131,8 +131,7 @@ static unsigned char state_of(const struct forkfold_call *call, uint64_t index)
     /* Before the window, it has been read: as a result, or as a failure that is known. */
     if (index < ff_peer_get(&call->owner->floor))
         return FF_ITEM_TAKEN;
-    return atomic_load_explicit(&call->owner->states[index % call->owner->window],
-                                memory_order_acquire);
+    return ff_observe8(&call->owner->states[index % call->owner->window]);
 }
 
 /* Believes the notes of items whose states say that they failed. */
@@ -198,8 +197,7 @@ static void take_record(forkfold_pool *pool, const struct ff_quarantine *record)
                           .backtrace = ff_backtrace_text(pool->items.symbols, &record->crash),
                           .text = text_of(&record->crash)});
     /* No worker will run it any more, so its state is the driver's to write. */
-    atomic_store_explicit(&call->owner->states[record->index % call->owner->window],
-                          FF_ITEM_REFUSED, memory_order_release);
+    ff_publish8(&call->owner->states[record->index % call->owner->window], FF_ITEM_REFUSED);
 }
 
 void ff_items_read_failures(forkfold_pool *pool)

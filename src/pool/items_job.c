@@ -310,7 +310,7 @@ static void set_state(const struct ff_item_owner *owner, uint64_t slot, enum ff_
 {
     FF_KILL_POINT("worker.items.written");
     /* Partner: the driver, which reads the result after it. */
-    atomic_store_explicit(&owner->states[slot], (unsigned char)state, memory_order_release);
+    ff_publish8(&owner->states[slot], (unsigned char)state);
     FF_KILL_POINT("worker.items.published");
 }
 
@@ -524,19 +524,18 @@ static int items_run_task(void *pointer, const struct ff_task *task)
 bool ff_item_is_done(const struct ff_item_owner *owner, uint64_t serial, uint64_t index)
 {
     uint64_t window;
-    const ff_item_word *states;
+    const ff_word8 *states;
     unsigned char state;
 
     if (ff_observe(&owner->serial) != serial || ff_observe(&owner->floor) > index)
         return true;
     window = owner->window;
     states = owner->states;
-    atomic_thread_fence(memory_order_acquire);
+    ff_observe_all();
     /* Partner: give_owner() in items.c.  If the owner is the same as before, so were these two. */
     if (ff_peer_get(&owner->serial) != serial)
         return true;
-    state = atomic_load_explicit(&states[index < window ? index : index % window],
-                                 memory_order_acquire);
+    state = ff_observe8(&states[index < window ? index : index % window]);
     /*
      * Partner: ff_items_refill() in items_begin.c.  A slot that was emptied for another item is seen
      * by the floor.

@@ -17,7 +17,7 @@ static uint64_t slot_of(const struct forkfold_call *call, uint64_t index)
 static unsigned char state_of(const struct forkfold_call *call, uint64_t slot)
 {
     /* Partner: set_state() in items_job.c, which writes the result before it. */
-    return atomic_load_explicit(&call->owner->states[slot], memory_order_acquire);
+    return ff_observe8(&call->owner->states[slot]);
 }
 
 /* Results that vary were named by workers: they have to lie where workers may have put them. */
@@ -94,8 +94,7 @@ static void release_current(struct forkfold_call *call)
     if (!call->has_current)
         return;
     call->has_current = false;
-    atomic_store_explicit(&owner->states[slot_of(call, call->current)], FF_ITEM_TAKEN,
-                          memory_order_relaxed);
+    ff_own_set8(&owner->states[slot_of(call, call->current)], FF_ITEM_TAKEN);
     while (call->settled < call->posted &&
            state_of(call, slot_of(call, call->settled)) == FF_ITEM_TAKEN &&
            call->settled - ff_peer_get(&owner->floor) < owner->window)

@@ -19,7 +19,7 @@ struct setting {
 };
 
 static struct item_world {
-    ff_item_word states[ITEMS_MAX];
+    ff_word8 states[ITEMS_MAX];
     uint64_t results[ITEMS_MAX];
     uint8_t runs[ITEMS_MAX];
     uint8_t runner[ITEMS_MAX]; /* who has begun it last and was not buried since: number + 1 */

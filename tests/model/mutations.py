@@ -262,14 +262,11 @@ MISTAKES = [
             "    ff_publish(&owner->floor, call->settled);\n", "",
             "slot", "a_slot_goes_from_item_to_item"),
     Mistake("a slot is given on before the floor has passed it", "pool/items_begin.c",
-            "        atomic_store_explicit(&owner->states[slot], FF_ITEM_PENDING, "
-            "memory_order_release);",
-            "        atomic_store_explicit(&owner->states[slot], FF_ITEM_PENDING, "
-            "memory_order_relaxed);",
+            "        ff_publish8(&owner->states[slot], FF_ITEM_PENDING);",
+            "        ff_own_set8(&owner->states[slot], FF_ITEM_PENDING);",
             "slot", "a_slot_is_reused_while_stores_are_late"),
     Mistake("a slot is given on before its state was cleared", "pool/items_begin.c",
-            "        atomic_store_explicit(&owner->states[slot], FF_ITEM_PENDING, "
-            "memory_order_release);\n", "",
+            "        ff_publish8(&owner->states[slot], FF_ITEM_PENDING);\n", "",
             "slot", "a_slot_goes_from_item_to_item"),
     Mistake("the driver does not look once more before it sleeps", ITEMS,
             "    if (pool->items.is_open && !ready(what)) {\n        doubt",
