@@ -66,11 +66,10 @@ static size_t *find_place(const struct forkfold_call *call, uint64_t index)
     return &call->failure_places[at];
 }
 
-static const forkfold_item_failure *find_failure(const struct forkfold_call *call, uint64_t index)
+/* The number of the item's failure, plus 1; 0 while none is known. */
+static size_t find_failure(const struct forkfold_call *call, uint64_t index)
 {
-    size_t number = call->failure_place_count > 0 ? *find_place(call, index) : 0;
-
-    return number > 0 ? &call->failures[number - 1] : NULL;
+    return call->failure_place_count > 0 ? *find_place(call, index) : 0;
 }
 
 /* Room for one more; false without memory. */
@@ -95,7 +94,7 @@ static bool has_place(struct forkfold_call *call)
 /* Once for each item.  Texts become the call's own. */
 static void add_failure(struct forkfold_call *call, const forkfold_item_failure *failure)
 {
-    if (find_failure(call, failure->index) != NULL) {
+    if (find_failure(call, failure->index) != 0) {
         free_texts(failure);
         return;
     }
@@ -217,7 +216,7 @@ void ff_items_read_failures(forkfold_pool *pool)
 
 static void complete_failure(struct forkfold_call *call, uint64_t index)
 {
-    if (state_of(call, index) != FF_ITEM_REFUSED || find_failure(call, index) != NULL)
+    if (state_of(call, index) != FF_ITEM_REFUSED || find_failure(call, index) != 0)
         return;
     add_failure(call, &(forkfold_item_failure){
                           .index = index,
@@ -272,5 +271,7 @@ const forkfold_item_failure *forkfold_call_failure(const forkfold_call *call, si
 
 const forkfold_item_failure *forkfold_call_failure_of(const forkfold_call *call, uint64_t index)
 {
-    return find_failure(call, index);
+    size_t number = find_failure(call, index);
+
+    return number > 0 ? &call->failures[number - 1] : NULL;
 }

@@ -521,7 +521,7 @@ static bool is_mapped(const void *address)
     size_t page = (size_t)sysconf(_SC_PAGESIZE);
     unsigned char resident;
 
-    return mincore((void *)((uintptr_t)address & ~(page - 1)), page, &resident) == 0;
+    return mincore((char *)address - (uintptr_t)address % page, page, &resident) == 0;
 }
 
 /* And closing leaves it nothing. */

@@ -339,15 +339,15 @@ static void nothing_is_computed_into_a_file_to_be_read(void **state)
     forkfold_shared *shared =
         open_with(pool, &(forkfold_file_options){.path = make_file("output", 0, MANY, 0),
                                                  .type = FORKFOLD_F64});
-    double *output = forkfold_shared_data(shared);
+    double *in_file = forkfold_shared_data(shared);
 
     (void)state;
     assert_non_null(numbers);
     for (uint64_t rows = 1; rows <= ROWS; rows *= ROWS) {
         forkfold_matrix factor = forkfold_matrix_of(numbers, FORKFOLD_F64, rows, rows);
-        forkfold_matrix product = forkfold_matrix_of(output, FORKFOLD_F64, rows, rows);
+        forkfold_matrix product = forkfold_matrix_of(in_file, FORKFOLD_F64, rows, rows);
 
-        assert_int_equal(forkfold_map_curve(pool, numbers, rows * rows, output),
+        assert_int_equal(forkfold_map_curve(pool, numbers, rows * rows, in_file),
                          FORKFOLD_E_INVALID);
         assert_non_null(strstr(forkfold_pool_message(pool), "opened to be read"));
         assert_int_equal(forkfold_multiply_matrices(pool, &factor, &factor, &product),
@@ -355,7 +355,7 @@ static void nothing_is_computed_into_a_file_to_be_read(void **state)
         assert_non_null(strstr(forkfold_pool_message(pool), "opened to be read"));
     }
     /* What is read may lie there. */
-    assert_works(pool, forkfold_map_curve(pool, output, MANY, numbers));
+    assert_works(pool, forkfold_map_curve(pool, in_file, MANY, numbers));
     forkfold_shared_close(shared);
     free(numbers);
     forkfold_pool_close(pool);
