@@ -346,3 +346,9 @@ def spy(thing, name, called):
         return method()
 
     setattr(thing, name, noting)
+
+
+def return_or_raise(item):
+    if item == 0:
+        raise KeyError(item)
+    return ValueError(item)

@@ -357,6 +357,16 @@ def test_first_error_is_that_of_the_first_item(pool):
             pool.map(int, ["1", "a", "b", "2", "c"], 1)
 
 
+def test_exceptions_that_are_returned_are_results(pool):
+    results = pool.map(functions.return_or_raise, [1, 2], 1, errors="collect")
+    assert [type(result) for result in results] == [ValueError, ValueError]
+    with pytest.raises(KeyError):
+        pool.map(functions.return_or_raise, [1, 2, 0, 3], 1)
+    with pytest.raises(KeyError):
+        pool.map_async(functions.return_or_raise, [1, 2, 0, 3], 1).get()
+    assert isinstance(pool.apply(functions.return_or_raise, (1,)), ValueError)
+
+
 @pytest.mark.parametrize("has_tqdm", [True, False])
 def test_progress_is_shown_on_standard_error(pool, capsys, monkeypatch, has_tqdm):
     if not has_tqdm:

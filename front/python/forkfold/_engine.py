@@ -184,15 +184,15 @@ class Engine:
         return [self.begin(MAP, mode, function, items[at:at + size], chunk, options, at)
                 for at in range(0, count, size)]
 
-    def run(self, calls: list[_native.Call]) -> tuple[list[Any], int]:
-        """Waits for the parts of a map: the results, exceptions among them, and how many of those."""
+    def run(self, calls: list[_native.Call]) -> tuple[list[Any], list[int]]:
+        """Waits for the parts of a map: the results, and where those are that were raised."""
         values: list[Any] = []
-        errors = 0
+        raised: list[int] = []
         try:
             for call in calls:
                 self.drive(call.done)
-                part, failed = self.read(call)
-                errors += failed
+                part, raised_there = self.read(call)
+                raised += [len(values) + index for index in raised_there]
                 if values:
                     values += part
                 else:
@@ -201,17 +201,17 @@ class Engine:
             for call in calls:
                 call.cancel()
             raise
-        return values, errors
+        return values, raised
 
-    def read(self, call: _native.Call) -> tuple[list[Any], int]:
-        """The results of a map that is over, exceptions among them, and how many of those."""
+    def read(self, call: _native.Call) -> tuple[list[Any], list[int]]:
+        """The results of a map that is over, and where among them those are that were raised."""
         try:
-            values, errors = call.results()
+            values, raised = call.results()
         except (_errors.PoolError, ValueError) as error:
             raise self.describe(error) from None
         self.busy_ns += call.busy_ns
-        self.counts["errors"] += errors
-        return values, errors
+        self.counts["errors"] += len(raised)
+        return values, raised
 
     def want_help(self) -> None:
         """Something is in progress that nobody may be waiting for."""

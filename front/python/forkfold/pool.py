@@ -138,12 +138,12 @@ class MapResult(AsyncResult[list[T]]):
             return
         self._call = None
         try:
-            values, errors = self._engine.read(call)
+            values, raised = self._engine.read(call)
         except Exception as error:  # pylint: disable=broad-except
             self.settle(error, True)
             return
-        if errors and not self._collects:
-            self.settle(_first_error(values), True)
+        if raised and not self._collects:
+            self.settle(values[raised[0]], True)
         else:
             self.settle(values, False)
 
@@ -151,13 +151,6 @@ class MapResult(AsyncResult[list[T]]):
         """It will never be over."""
         self._call = None
         self.settle(error, True)
-
-
-def _first_error(values: list[Any]) -> BaseException:
-    for value in values:
-        if isinstance(value, BaseException):
-            return value
-    raise AssertionError("there is no exception among the results")
 
 
 # Of an imap: the number of an item, its result, or its exception, and whether it is one.  An exception
@@ -457,10 +450,10 @@ class Pool:
                                      options, collects)
         self._check_running()
         items = iterable if type(iterable) is list else list(iterable)
-        values, count = self._engine.run(self._engine.begin_parts(
+        values, raised = self._engine.run(self._engine.begin_parts(
             mode, self._engine.dump_function(func), items, _check_chunksize(chunksize), options))
-        if count and not collects:
-            raise _first_error(values)
+        if raised and not collects:
+            raise values[raised[0]]
         result: list[T] = values
         return result
 
@@ -691,11 +684,11 @@ class _One:
         if not self._call.done() or self._engine.jobs.pop(id(self), None) is None:
             return
         try:
-            values, errors = self._engine.read(self._call)
+            values, raised = self._engine.read(self._call)
         except Exception as error:  # pylint: disable=broad-except
             self._outcome.settle(error, True)
         else:
-            self._outcome.settle(values[0], errors > 0)
+            self._outcome.settle(values[0], bool(raised))
 
     def give_up(self, error: Exception) -> None:
         """It will never be over."""

@@ -525,12 +525,21 @@ static PyObject *call_done(PyObject *object, PyObject *unused)
     return PyBool_FromLong(forkfold_call_wait(self->call, 0) != FORKFOLD_E_PENDING);
 }
 
-/* (list, number of exceptions in it). */
+static bool append_number(PyObject *list, uint64_t number)
+{
+    PyObject *object = PyLong_FromUnsignedLongLong(number);
+    bool is_added = object != NULL && PyList_Append(list, object) == 0;
+
+    Py_XDECREF(object);
+    return is_added;
+}
+
+/* (list, where in it those are that were raised): a function may also return an exception. */
 static PyObject *call_results(PyObject *object, PyObject *unused)
 {
     call_object *self = (call_object *)object;
+    PyObject *raised;
     PyObject *list;
-    Py_ssize_t errors = 0;
     int code;
 
     (void)unused;
@@ -541,7 +550,8 @@ static PyObject *call_results(PyObject *object, PyObject *unused)
     if (code < 0)
         return ffpy_raise(self->pool, code, forkfold_call_message(self->call));
     self->is_done = true;
-    list = PyList_New((Py_ssize_t)self->count);
+    raised = PyList_New(0);
+    list = raised == NULL ? NULL : PyList_New((Py_ssize_t)self->count);
     for (uint64_t i = 0; list != NULL && i < self->count; i++) {
         forkfold_result result;
         bool is_error;
@@ -551,14 +561,18 @@ static PyObject *call_results(PyObject *object, PyObject *unused)
         ffpy_pool_await(self->pool);
         if (forkfold_call_result(self->call, i, &result) == 0)
             value = read_result_or_why(self, &result, &is_error);
-        if (value == NULL) {
+        if (value == NULL || (is_error && !append_number(raised, i))) {
+            Py_XDECREF(value);
             Py_CLEAR(list);
             break;
         }
-        errors += is_error;
         PyList_SET_ITEM(list, (Py_ssize_t)i, value);
     }
-    return list == NULL ? NULL : Py_BuildValue("(Nn)", list, errors);
+    if (list == NULL) {
+        Py_XDECREF(raised);
+        return NULL;
+    }
+    return Py_BuildValue("(NN)", list, raised);
 }
 
 static PyObject *call_take(PyObject *object, PyObject *unused)
@@ -603,7 +617,7 @@ static PyMethodDef methods[] = {
     {"cancel", call_cancel, METH_NOARGS, "Ends it without a result, unless it is done."},
     {"done", call_done, METH_NOARGS, "Whether a map is over, well or not."},
     {"results", call_results, METH_NOARGS,
-     "Of a map that is over: the results, exceptions among them, and how many of those."},
+     "Of a map that is over: the results, and where among them those are that were raised."},
     {"take", call_take, METH_NOARGS,
      "Of an imap: (number of the item, value, is it an exception); None when there is none yet, "
      "False after all."},
