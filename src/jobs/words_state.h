@@ -42,8 +42,8 @@ struct ff_words_state {
 
 /* ---- Memory -------------------------------------------------------------- */
 
-int ff_words_attach(struct ff_worker *worker, const void *context, void **state);
-void ff_words_detach(void *state);
+int ff_words_attach(struct ff_worker *worker, const void *context, void **result);
+void ff_words_detach(void *pointer);
 
 /*
  * The largest table goes to disk, whichever has to grow (NULL: none has): 1, or 0 when there is
@@ -89,7 +89,7 @@ int ff_words_fail_counting(struct ff_item_failure *failure, int code);
 
 /* ---- Seals, as struct ff_job has them ------------------------------------ */
 
-int ff_words_absorb(void *state, const void *payload, size_t bytes);
-int ff_words_seal(void *state, void *payload, size_t capacity, size_t *bytes);
+int ff_words_absorb(void *pointer, const void *payload, size_t bytes);
+int ff_words_seal(void *pointer, void *payload, size_t capacity, size_t *bytes);
 
 #endif
