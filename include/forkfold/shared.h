@@ -45,7 +45,12 @@ typedef struct forkfold_shared forkfold_shared;
  */
 FORKFOLD_API int forkfold_shared_open(forkfold_pool *pool, enum forkfold_type type, uint64_t count,
                                       forkfold_shared **shared);
-FORKFOLD_API void forkfold_shared_close(forkfold_shared *shared); /* NULL is allowed */
+
+/*
+ * NULL is allowed.  It does not wait for workers: the memory comes back when they have left the calls
+ * that were closed before.  Only an array in a file waits until they have.
+ */
+FORKFOLD_API void forkfold_shared_close(forkfold_shared *shared);
 
 /* For __attribute__((cleanup(forkfold_shared_cleanup))). */
 static inline void forkfold_shared_cleanup(forkfold_shared **shared)

@@ -91,12 +91,24 @@ static void free_call(struct forkfold_call *call)
     free(call);
 }
 
+/* Of the list that starts there. */
+static void give_first_retired(struct ff_retired_block **list)
+{
+    struct ff_retired_block *first = *list;
+
+    *list = first->next;
+    ff_arena_give(first->block.arena, first->block.base, first->block.bytes);
+    free(first);
+}
+
 void ff_items_close(forkfold_pool *pool)
 {
     struct ff_items *items = &pool->items;
 
     while (items->calls != NULL)
         free_call(items->calls);
+    while (items->retired != NULL)
+        give_first_retired(&items->retired);
     ff_arena_close(&items->arrays);
     ff_arena_close(&items->results);
     ff_arena_close(&items->shared);
@@ -148,14 +160,44 @@ static int end_engine_call(forkfold_pool *pool)
     return code < 0 ? code : 0;
 }
 
-/* Whether nobody is at anything that the host has closed; a callback of it may still hold it. */
-static bool are_closed_drained(void *pool)
+/* Whether nobody is at any call up to a serial number that the host has closed, held or not. */
+static bool are_closed_drained_up_to(const forkfold_pool *pool, uint64_t serial)
 {
-    for (struct forkfold_call *call = ((forkfold_pool *)pool)->items.calls; call != NULL;
-         call = call->next)
-        if (call->is_closed && call->owner != NULL && !is_drained(call))
+    for (struct forkfold_call *call = pool->items.calls; call != NULL; call = call->next)
+        if (call->is_closed && call->owner != NULL && call->serial <= serial && !is_drained(call))
             return false;
     return true;
+}
+
+static bool are_closed_drained(void *pool)
+{
+    return are_closed_drained_up_to(pool, UINT64_MAX);
+}
+
+static void give_retired(forkfold_pool *pool)
+{
+    struct ff_retired_block **link = &pool->items.retired;
+
+    while (*link != NULL)
+        if (are_closed_drained_up_to(pool, (*link)->serial))
+            give_first_retired(link);
+        else
+            link = &(*link)->next;
+}
+
+void ff_items_retire(forkfold_pool *pool, struct ff_block block)
+{
+    struct ff_retired_block *retired = malloc(sizeof(*retired));
+
+    if (retired == NULL) {
+        ff_items_drain(pool);
+        ff_arena_give(block.arena, block.base, block.bytes);
+        return;
+    }
+    *retired = (struct ff_retired_block){
+        .next = pool->items.retired, .block = block, .serial = pool->items.last_serial};
+    pool->items.retired = retired;
+    ff_items_look(pool);
 }
 
 void ff_items_drain(forkfold_pool *pool)
@@ -414,6 +456,7 @@ static void free_closed(forkfold_pool *pool)
         if (call->is_closed && call->holds == 0 && is_idle(call))
             free_call(call);
     }
+    give_retired(pool);
 }
 
 /* Claims beyond what was posted cannot be: a worker wrote where it should not. */

@@ -118,6 +118,13 @@ struct ff_block {
     size_t bytes;
 };
 
+/* A block that a worker might still write to, for a call with this serial number or a lower one. */
+struct ff_retired_block {
+    struct ff_retired_block *next;
+    struct ff_block block;
+    uint64_t serial;
+};
+
 enum { FF_BLOCKS_MAX = 2 * FORKFOLD_ARRAYS_MAX + 4 };
 
 /* The host's handle. */
@@ -183,6 +190,7 @@ struct ff_items {
     struct ff_arena arrays;
     struct ff_arena results;
     struct ff_arena shared;
+    struct ff_retired_block *retired;
     uint64_t *notes_read; /* of each slot */
     uint64_t quarantined_read;
 };
@@ -222,6 +230,12 @@ bool ff_items_are_running(const forkfold_pool *pool);
 
 /* Returns when no worker is at anything of a call that the host has closed. */
 void ff_items_drain(forkfold_pool *pool);
+
+/*
+ * Gives a block back when no worker is at anything of a call that the host has closed by now; that
+ * may be at once, and is not waited for.
+ */
+void ff_items_retire(forkfold_pool *pool, struct ff_block block);
 
 /* Returns when no worker is at anything of a call that has been ended; its memory stays. */
 void ff_items_drain_call(struct forkfold_call *call);

@@ -62,6 +62,10 @@ int forkfold_shared_open(forkfold_pool *pool, enum forkfold_type type, uint64_t 
         return ff_error_set(&pool->error, FORKFOLD_E_MEMORY, "no memory for a shared array");
     *shared = (forkfold_shared){.pool = pool, .type = type, .count = count};
     shared->area = (struct ff_area){.base = ff_arena_take_zeroed(arena, bytes), .bytes = bytes};
+    if (shared->area.base == NULL && pool->items.retired != NULL) {
+        ff_items_drain(pool);
+        shared->area.base = ff_arena_take_zeroed(arena, bytes);
+    }
     if (shared->area.base == NULL) {
         free(shared);
         return ff_error_set(&pool->error, FORKFOLD_E_LIMIT,
@@ -78,14 +82,20 @@ void forkfold_shared_close(forkfold_shared *shared)
 {
     if (shared == NULL)
         return;
-    /* In a forked child there is only the handle.  The pool's message may still be wanted. */
+    /*
+     * In a forked child there is only the handle.  The pool's message may still be wanted.  A worker
+     * that is being ended might still write to it: a file is gone when this returns, and waits for
+     * that, but memory can wait by itself.
+     */
     if (ff_pool_is_here(shared->pool)) {
-        /* A worker that is being ended might still write to it. */
-        ff_items_drain(shared->pool);
-        if (shared->path != NULL)
+        if (shared->path != NULL) {
+            ff_items_drain(shared->pool);
             ff_shared_file_close(shared);
-        else
-            ff_arena_give(&shared->pool->items.shared, shared->area.base, shared->area.bytes);
+        } else {
+            ff_items_retire(shared->pool, (struct ff_block){.arena = &shared->pool->items.shared,
+                                                            .base = shared->area.base,
+                                                            .bytes = shared->area.bytes});
+        }
     }
     free(shared->path);
     free(shared);

@@ -5,6 +5,7 @@
 #include <forkfold/error.h>
 
 #include "memory/arena.h"
+#include "pool/call.h"
 #include "random_keys.h"
 
 /* ---- Arenas -------------------------------------------------------------- */
@@ -164,6 +165,37 @@ static int write_square(const forkfold_item *item)
     return 0;
 }
 
+/* A closed call's item has still to be dropped by a worker that is busy with another call. */
+static void closing_does_not_wait_for_workers(void **state)
+{
+    enum { BYTES = 1 << 20 };
+    forkfold_pool *pool = open_pool(1);
+    const forkfold_call_options options = {.function = wait_at_gate, .count = 1};
+    forkfold_call *busy = NULL;
+    forkfold_call *dropped = NULL;
+    forkfold_shared *array = NULL;
+    const void *place;
+
+    (void)state;
+    assert_works(pool, forkfold_shared_open(pool, FORKFOLD_RAW, BYTES, &array));
+    assert_works(pool, forkfold_map_async(pool, &options, &busy));
+    await_reached(1);
+    assert_works(pool, forkfold_map_async(pool, &options, &dropped));
+    forkfold_call_close(dropped);
+    place = forkfold_shared_data(array);
+    forkfold_shared_close(array);
+    /* Nobody else has its memory meanwhile. */
+    assert_works(pool, forkfold_shared_open(pool, FORKFOLD_RAW, BYTES, &array));
+    assert_ptr_not_equal(forkfold_shared_data(array), place);
+    forkfold_shared_close(array);
+    open_gate();
+    assert_works(pool, forkfold_call_wait(busy, UINT64_MAX));
+    forkfold_call_close(busy);
+    assert_pool_is_well(pool);
+    assert_null(pool->items.retired);
+    forkfold_pool_close(pool);
+}
+
 static void arrays_are_read_and_written_in_place(void **state)
 {
     enum { COUNT = 10000 };
@@ -263,6 +295,7 @@ int main(void)
         WITH_SCRIPT(new_arrays_are_zero),
         WITH_SCRIPT(bad_arrays_are_refused),
         WITH_SCRIPT(closing_leaves_the_message_of_the_pool),
+        WITH_SCRIPT(closing_does_not_wait_for_workers),
         WITH_SCRIPT(arrays_are_read_and_written_in_place),
         WITH_SCRIPT(only_outputs_can_be_written),
         WITH_SCRIPT(outputs_of_other_pools_are_refused),
