@@ -11,6 +11,7 @@ nobody may be waiting: for futures, for callbacks, and for calls that are to be 
 from __future__ import annotations
 
 import os
+import signal
 import sys
 import threading
 import time
@@ -42,7 +43,7 @@ _native.configure(
     share_bytes=SHARE_BYTES, dumps=_pickling.dumps, dumps_result=_pickling.dumps_result,
     loads=_pickling.loads, pack_error=_worker.pack_error, load_error=_errors.load_error,
     make_failed=_errors.make_failed, pool_error=_errors.pool_error, queue_ended=_errors.QueueEnded,
-    start=_worker.start)
+    set_wakeup_fd=signal.set_wakeup_fd, start=_worker.start)
 
 
 class Job(Protocol):

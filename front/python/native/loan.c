@@ -117,6 +117,28 @@ void ffpy_pool_close_bell(ffpy_pool *pool)
 
 /* ---- Lending it ---------------------------------------------------------- */
 
+/*
+ * Returns the descriptor that was there before, or -1.  An exception that is on its way stays; one
+ * of its own, for a descriptor that somebody has closed, say, changes nothing for the job.
+ */
+static int set_wakeup_fd(int fd)
+{
+    PyObject *type;
+    PyObject *value;
+    PyObject *traceback;
+    PyObject *before;
+    long number = -1;
+
+    PyErr_Fetch(&type, &value, &traceback);
+    before = PyObject_CallFunction(ffpy_helpers.set_wakeup_fd, "i", fd);
+    if (before != NULL)
+        number = PyLong_AsLong(before);
+    Py_XDECREF(before);
+    PyErr_Clear();
+    PyErr_Restore(type, value, traceback);
+    return (int)number;
+}
+
 bool ffpy_pool_borrow(ffpy_pool *pool)
 {
     struct ffpy_loan *loan = &pool->loan;
@@ -131,7 +153,7 @@ bool ffpy_pool_borrow(ffpy_pool *pool)
     loan->process = getpid();
     loan->thread = gettid();
     loan->is_main = loan->thread == loan->process;
-    loan->outer_fd = loan->is_main ? PySignal_SetWakeupFd(loan->bell[1]) : -1;
+    loan->outer_fd = loan->is_main ? set_wakeup_fd(loan->bell[1]) : -1;
     pool->open_things++;
     if (loan->is_main)
         ffpy_pool_ring(pool);
@@ -151,7 +173,7 @@ bool ffpy_pool_give_back(ffpy_pool *pool, int code)
     pthread_mutex_unlock(&loan->held);
     loan->thread = 0;
     if (loan->is_main)
-        (void)PySignal_SetWakeupFd(loan->outer_fd);
+        (void)set_wakeup_fd(loan->outer_fd);
     pass_on(loan);
     loan->outer_fd = -1;
     ffpy_pool_notify(pool);

@@ -37,7 +37,8 @@ struct ffpy_helpers {
                               -> exception */
     PyObject *pool_error;   /* (code, message) -> exception */
     PyObject *queue_ended;  /* the exception */
-    PyObject *start;        /* (number, descriptor for text, initializer, initargs) in a worker */
+    PyObject *set_wakeup_fd; /* signal.set_wakeup_fd: in C it is there from 3.13 on only */
+    PyObject *start;         /* (number, descriptor for text, initializer, initargs) in a worker */
 };
 
 extern struct ffpy_helpers ffpy_helpers;
