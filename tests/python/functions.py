@@ -352,3 +352,7 @@ def return_or_raise(item):
     if item == 0:
         raise KeyError(item)
     return ValueError(item)
+
+
+def touch(path):
+    path.touch()

@@ -60,7 +60,23 @@ def test_map_times_out(executor):
     results = executor.map(functions.die, ["hang"], timeout=0.05)
     with pytest.raises(TimeoutError):
         next(results)
-    executor._pool.terminate()
+
+
+def test_map_that_nobody_reads_is_run(tmp_path):
+    with forkfold.Executor(2) as executor:
+        executor.map(functions.touch, [tmp_path / str(i) for i in range(50)])
+    assert len(list(tmp_path.iterdir())) == 50
+
+
+def test_map_that_fails_ends_the_rest(executor):
+    results = executor.map(functions.die, ["recursion", "hang", "hang", "hang"])
+    with pytest.raises(RecursionError):
+        list(results)
+    assert executor.submit(functions.square, 3).result() == 9
+    results = executor.map(functions.die, ["hang", "hang", "hang"], timeout=0.05)
+    with pytest.raises(TimeoutError):
+        next(results)
+    assert executor.submit(functions.square, 3).result() == 9
 
 
 def test_argument_that_cannot_be_pickled_fails_its_future_only(executor):

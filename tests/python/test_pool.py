@@ -357,6 +357,22 @@ def test_first_error_is_that_of_the_first_item(pool):
             pool.map(int, ["1", "a", "b", "2", "c"], 1)
 
 
+@pytest.mark.parametrize("call", ["imap", "imap_unordered"])
+def test_imap_that_nobody_reads_is_run(tmp_path, call):
+    pool = forkfold.Pool(2)
+    getattr(pool, call)(functions.touch, [tmp_path / str(i) for i in range(500)])
+    pool.close()
+    pool.join()
+    assert len(list(tmp_path.iterdir())) == 500
+
+
+def test_pool_that_was_never_opened_goes_quietly(capsys):
+    with pytest.raises(TypeError):
+        forkfold.Pool(context=None)
+    gc.collect()
+    assert capsys.readouterr().err == ""
+
+
 def test_exceptions_that_are_returned_are_results(pool):
     results = pool.map(functions.return_or_raise, [1, 2], 1, errors="collect")
     assert [type(result) for result in results] == [ValueError, ValueError]

@@ -86,7 +86,7 @@ class Executor(_Base):
             self._pool, _engine.IMAP, _engine.STAR, fn, rows, chunksize, buffersize,
             _engine.Options(None, None, RETRIES), False, no_progress)
         results._fill()
-        self._pool._imaps.add(results)
+        self._pool._keep(results)
         return _until(results, None if timeout is None else time.monotonic() + timeout)
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
@@ -122,14 +122,16 @@ def _cancel(engine: _engine.Engine) -> None:
 
 
 def _until(results: IMapIterator[T], until: float | None) -> Iterator[T]:
-    """TimeoutError when the time is over before all results are there."""
-    while True:
-        try:
+    """TimeoutError when the time is over before all results are there.  Who leaves ends the rest."""
+    try:
+        while True:
             yield results.next(None if until is None else until - time.monotonic())
-        except StopIteration:
-            return
-        except WaitTimeout:
-            raise TimeoutError from None
+    except StopIteration:
+        return
+    except WaitTimeout:
+        raise TimeoutError from None
+    finally:
+        results._stop()
 
 
 _open_executors: weakref.WeakSet[Executor] = weakref.WeakSet()

@@ -198,6 +198,7 @@ class IMapIterator(Iterator[T]):
         """The next result; TimeoutError after so many seconds."""
         taken = self._buffered.popleft() if self._buffered else None
         if taken is None:
+            self._pool._unread.discard(self)
             if self._iterator is not None and 2 * self._pending <= self._window:
                 self._fill()
             taken = self._take()
@@ -257,6 +258,7 @@ class IMapIterator(Iterator[T]):
         return _OVER
 
     def _stop(self) -> None:
+        """Ends what is in progress, and begins nothing more."""
         self._calls.clear()
         self._iterator = None
 
@@ -359,12 +361,13 @@ class Pool:
     :param progress: shows how far the call is, with tqdm where that is installed
     """
 
+    _state = _TERMINATE  # until it has been opened
+
     def __init__(self, processes: int | None = None,
                  initializer: Callable[..., object] | None = None,
                  initargs: Iterable[Any] = (), maxtasksperchild: int | None = None, *,
                  worker_memory: int | None = None, recycle_memory: int | None = None,
                  max_deaths: int | None = None) -> None:
-        self._state = _TERMINATE
         if processes is None:
             processes = _native.available_cpus()
         if processes < 1:
@@ -380,6 +383,8 @@ class Pool:
                                       maxtasksperchild or 0, worker_memory or 0,
                                       recycle_memory or 0, max_deaths or 0)
         self._imaps: weakref.WeakSet[IMapIterator[Any]] = weakref.WeakSet()
+        # Whoever does not even begin to read the results wants the items run all the same.
+        self._unread: set[IMapIterator[Any]] = set()
         self._state = _RUN
         global _newest  # pylint: disable=global-statement
         _newest = weakref.ref(self)
@@ -456,6 +461,11 @@ class Pool:
             raise values[raised[0]]
         result: list[T] = values
         return result
+
+    def _keep(self, iterator: IMapIterator[Any]) -> None:
+        """Has join() wait for it, and for one that nobody reads, whether its caller has it or not."""
+        self._imaps.add(iterator)
+        self._unread.add(iterator)
 
     def _begin_map(self, mode: int, func: Callable[..., Any], iterable: Iterable[Any],
                    chunksize: int | None, options: _engine.Options) -> _native.Call:
@@ -561,7 +571,7 @@ class Pool:
             self, kind, _engine.CALL, func, iterable, _check_chunksize(chunksize), buffersize,
             options, _check_errors(errors), shown)
         iterator._fill()
-        self._imaps.add(iterator)
+        self._keep(iterator)
         return iterator
 
     # ---- Shared arrays ---------------------------------------------------------
@@ -593,6 +603,7 @@ class Pool:
     def terminate(self) -> None:
         """Ends all workers at once; calls in progress raise ValueError where they are waited for."""
         self._state = _TERMINATE
+        self._unread.clear()
         self._engine.close(ValueError("Pool not running: it was terminated"))
 
     def join(self) -> None:
@@ -602,6 +613,7 @@ class Pool:
         if self._state == _CLOSE and self._engine.is_here:
             for iterator in tuple(self._imaps):
                 iterator._drain()
+            self._unread.clear()
             self._engine.finish()
         self._engine.close(ValueError("Pool not running"))
 
