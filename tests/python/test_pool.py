@@ -366,6 +366,14 @@ def test_imap_that_nobody_reads_is_run(tmp_path, call):
     assert len(list(tmp_path.iterdir())) == 500
 
 
+@pytest.mark.parametrize("limit", [0, -5, "1G", 1.5])
+def test_limits_of_memory_are_numbers_of_bytes(limit):
+    with pytest.raises(ValueError, match="worker_memory must be a positive number of bytes"):
+        forkfold.Pool(1, worker_memory=limit)
+    with pytest.raises(ValueError, match="recycle_memory must be a positive number of bytes"):
+        forkfold.Pool(1, recycle_memory=limit)
+
+
 def test_pool_that_was_never_opened_goes_quietly(capsys):
     with pytest.raises(TypeError):
         forkfold.Pool(context=None)

@@ -377,6 +377,9 @@ class Pool:
             raise ValueError("maxtasksperchild must be a positive int or None")
         if initializer is not None and not callable(initializer):
             raise TypeError("initializer must be a callable")
+        for name, limit in (("worker_memory", worker_memory), ("recycle_memory", recycle_memory)):
+            if limit is not None and (not isinstance(limit, int) or limit <= 0):
+                raise ValueError(f"{name} must be a positive number of bytes or None, not {limit!r}")
         self._processes = processes
         self._opened_at = time.monotonic()
         self._engine = _engine.Engine(processes, initializer, tuple(initargs),
