@@ -165,7 +165,7 @@ def one_text(folder):
     return str(text)
 
 
-def library_program(settings, name):
+def call_program(settings, name):
     """One of the programs that time calls of this source's library."""
     library = ROOT / "build" / "src" / "libforkfold.so"
     if settings.binary != ROOT / "build" / "forkfold" or not library.exists():
@@ -180,7 +180,7 @@ def library_program(settings, name):
 def own_call(name, repeats, what=""):
     """A job or a queue of the library."""
     def command(settings, folder):
-        return Command([str(library_program(settings, "own")), name, str(settings.workers),
+        return Command([str(call_program(settings, "own")), name, str(settings.workers),
                         str(repeats), what or one_text(folder)])
     return command
 
@@ -188,7 +188,7 @@ def own_call(name, repeats, what=""):
 def item_call(name, repeats, count):
     """A call of functions on items."""
     def command(settings, _folder):
-        return Command([str(library_program(settings, "items")), name, str(settings.workers),
+        return Command([str(call_program(settings, "items")), name, str(settings.workers),
                         str(repeats), f"{count}/{rounds_in_us(processes_program(settings))}"])
     return command
 

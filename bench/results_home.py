@@ -60,7 +60,7 @@ def count_of(plan, way, size):
 
 
 def command_of(plan, way, size):
-    program = ([str(programs.library_program(plan.settings, "home"))] if way.side == "home"
+    program = ([str(programs.call_program(plan.settings, "home"))] if way.side == "home"
                else [sys.executable, str(Path(__file__).resolve().parent / "calls" / "home.py")])
     return programs.Command([*program, way.call, str(plan.settings.workers),
                              str(REPEATS[way.side]),
@@ -148,7 +148,7 @@ def main():
     if not bench.build(plan):
         return 1
     try:
-        programs.library_program(plan.settings, "home")
+        programs.call_program(plan.settings, "home")
     except programs.Unavailable as problem:
         data.say(problem)
         return 2

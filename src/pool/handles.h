@@ -13,7 +13,12 @@
 #include "pool/queues.h"
 #include "pool/shared.h"
 
-/* Writer: the driver. */
+/*
+ * Writer: the driver.  A worker knows a handle from what a call hands it, and the task of that is
+ * posted after the handle was written, so it sees all of it.  A handle is changed again when no worker
+ * is at a call that was closed before.  If the driver dies meanwhile, its pool ends, and nobody reads
+ * what is half written.
+ */
 struct ff_handles {
     struct ff_queues_shared queues;
     struct forkfold_dictionary dictionaries[FORKFOLD_DICTIONARIES_MAX];

@@ -90,16 +90,6 @@ static bool copy_integers(PyObject *const *items, double *numbers, Py_ssize_t co
     return most < EXACT_INTEGERS;
 }
 
-static bool copy_floats(PyObject *const *items, double *numbers, Py_ssize_t count)
-{
-    for (Py_ssize_t i = 0; i < count; i++) {
-        if (!PyFloat_CheckExact(items[i]))
-            return false;
-        numbers[i] = PyFloat_AS_DOUBLE(items[i]);
-    }
-    return true;
-}
-
 static bool copy_rows(ffpy_matrix *self, PyObject *rows)
 {
     Py_ssize_t columns = (Py_ssize_t)self->matrix.columns;
@@ -109,7 +99,7 @@ static bool copy_rows(ffpy_matrix *self, PyObject *rows)
         double *numbers = (double *)self->matrix.data + i * columns;
 
         if (!(self->are_integers ? copy_integers(items, numbers, columns, &self->greatest)
-                                 : copy_floats(items, numbers, columns)))
+                                 : ffpy_copy_floats(items, numbers, columns)))
             return false;
     }
     return true;

@@ -307,6 +307,9 @@ extern PyTypeObject ffpy_matrix_type;
 /* An integer of 64 bits at most, of exactly that type.  False if it is anything else. */
 bool ffpy_as_int64(PyObject *object, int64_t *number);
 
+/* So many doubles; false, without an exception, if there are others than floats among the items. */
+bool ffpy_copy_floats(PyObject *const *items, double *numbers, Py_ssize_t count);
+
 /* What a buffer's elements are; false if the jobs do not know it. */
 bool ffpy_type_of_format(const char *format, Py_ssize_t itemsize, enum forkfold_type *type);
 

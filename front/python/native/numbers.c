@@ -93,7 +93,7 @@ static bool copy_integers(PyObject *const *items, int64_t *numbers, Py_ssize_t c
     return true;
 }
 
-static bool copy_floats(PyObject *const *items, double *numbers, Py_ssize_t count)
+bool ffpy_copy_floats(PyObject *const *items, double *numbers, Py_ssize_t count)
 {
     for (Py_ssize_t i = 0; i < count; i++) {
         if (!PyFloat_CheckExact(items[i]))
@@ -120,7 +120,7 @@ static int take_list(ffpy_numbers *self, PyObject *list)
     self->numbers = (forkfold_numbers){.data = self->copy,
                                        .type = are_floats ? FORKFOLD_F64 : FORKFOLD_I64,
                                        .count = (uint64_t)count};
-    return are_floats ? copy_floats(items, self->copy, count)
+    return are_floats ? ffpy_copy_floats(items, self->copy, count)
                       : copy_integers(items, self->copy, count);
 }
 
