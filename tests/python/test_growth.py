@@ -71,18 +71,22 @@ def references():
 
 
 def measure(pool):
-    """What the host has, and what its workers have."""
+    """What the host has, and what its workers have; then objects, blocks, and references."""
     gc.collect()
     return (anonymous_bytes(), max(pool.map(anonymous_bytes, range(20), 1)), len(gc.get_objects()),
             sys.getallocatedblocks(), *references())
 
 
 def grows(pool, call, times):
+    """Whether memory does.  Nothing else may, and references must not become fewer either."""
     before = measure(pool)
     for _ in range(times):
         call(pool)
-    growth = [after - then for after, then in zip(measure(pool), before)]
-    return max(growth[:2]) > BYTES_MOST or max(growth[2:]) > OBJECTS_MOST
+    after = measure(pool)
+    growth = [now - then for now, then in zip(after, before)]
+    assert growth[2] < OBJECTS_MOST and growth[3] < OBJECTS_MOST
+    assert all(abs(change) < OBJECTS_MOST for change in growth[4:])
+    return max(growth[:2]) >= BYTES_MOST
 
 
 @pytest.mark.parametrize("call, times", [
