@@ -92,7 +92,7 @@ typedef struct forkfold_words_totals {
 /*
  * Counts.  Blocks until done; all paths are checked before anything is read.
  * On success (failed inputs included) the caller owns *words, which borrows
- * the pool: close it before the next call on the pool.
+ * the pool: close it, or detach it, before the next call on the pool.
  * Errors: FORKFOLD_E_INVALID, FORKFOLD_E_NOT_FOUND, FORKFOLD_E_MEMORY, FORKFOLD_E_SYSTEM, FORKFOLD_E_BUSY,
  * FORKFOLD_E_FORKED, FORKFOLD_E_DEADLINE, FORKFOLD_E_CANCELLED, FORKFOLD_E_STOPPED,
  * FORKFOLD_E_CRASH_LOOP, FORKFOLD_E_SUPERVISOR, FORKFOLD_E_DAMAGED, FORKFOLD_E_LIMIT, FORKFOLD_E_SPILL; the sentence is
@@ -114,6 +114,13 @@ FORKFOLD_API int forkfold_count_text(forkfold_pool *pool, const void *text, size
                                      const forkfold_words_options *options, forkfold_words **words);
 
 FORKFOLD_API void forkfold_words_close(forkfold_words *words); /* NULL is allowed */
+
+/*
+ * Copies what the result borrows from the pool: it lives on when the pool is closed, and the pool may
+ * be used before the result is closed.  The next word is the first again.  0; or FORKFOLD_E_MEMORY
+ * when memory does not hold it, as that of a result that has been spilled, which changes nothing.
+ */
+FORKFOLD_API int forkfold_words_detach(forkfold_words *words);
 
 FORKFOLD_API const forkfold_words_totals *forkfold_words_get_totals(const forkfold_words *words);
 

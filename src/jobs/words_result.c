@@ -2,7 +2,9 @@
 #include "jobs/words_result.h"
 
 #include <stdlib.h>
+#include <string.h>
 
+#include "flow/record.h"
 #include "pool/failure.h"
 
 /* ---- Failures ------------------------------------------------------------ */
@@ -87,6 +89,52 @@ void forkfold_words_rewind(forkfold_words *words)
         ff_merge_rewind(&words->merge);
 }
 
+/* ---- The result and its pool --------------------------------------------- */
+
+static void leave_pool(forkfold_words *words)
+{
+    if (words->pool == NULL)
+        return;
+    ff_call_empty_spill(words->pool);
+    words->pool->has_result = false;
+    words->pool = NULL;
+}
+
+/* One behind the other, each with the slack that whoever reads it may look at. */
+static size_t detached_bytes(const forkfold_words *words)
+{
+    size_t bytes = 0;
+
+    for (size_t i = 0; i < words->merge.run_count; i++)
+        bytes += words->runs[i].bytes + FF_RECORD_SLACK;
+    return bytes;
+}
+
+int forkfold_words_detach(forkfold_words *words)
+{
+    unsigned char *to;
+
+    if (words->pool == NULL)
+        return 0;
+    if (words->ranked.count > 0)
+        return FORKFOLD_E_MEMORY;
+    to = words->detached = malloc(detached_bytes(words));
+    if (to == NULL)
+        return FORKFOLD_E_MEMORY;
+    for (size_t i = 0; i < words->merge.run_count; i++) {
+        struct ff_run *run = &words->runs[i];
+
+        if (run->bytes > 0)
+            memcpy(to, run->records, run->bytes);
+        memset(to + run->bytes, 0, FF_RECORD_SLACK);
+        run->records = to;
+        to += run->bytes + FF_RECORD_SLACK;
+    }
+    ff_merge_rewind(&words->merge);
+    leave_pool(words);
+    return 0;
+}
+
 const forkfold_failure *forkfold_words_failure(const forkfold_words *words, size_t index)
 {
     return index < words->failures.count ? &words->failures.items[index] : NULL;
@@ -99,9 +147,9 @@ void forkfold_words_close(forkfold_words *words)
     ff_failure_list_free(&words->failures);
     ff_merge_free(&words->merge);
     free(words->runs);
+    free(words->detached);
     ff_words_disk_close(words);
     ff_spilled_list_free(&words->ranked);
-    ff_call_empty_spill(words->pool);
-    words->pool->has_result = false;
+    leave_pool(words);
     free(words);
 }

@@ -13,8 +13,9 @@
 #include "pool/call.h"
 
 struct forkfold_words {
-    forkfold_pool *pool;
-    struct ff_run *runs; /* one per folded range, in the region */
+    forkfold_pool *pool; /* NULL after forkfold_words_detach */
+    struct ff_run *runs; /* one per folded range, in the region, or in detached */
+    unsigned char *detached;
     struct ff_merge merge;
     struct ff_spilled_list ranked;     /* instead of runs, if memory did not hold them */
     struct ff_partial_reader *readers; /* of each of ranked */

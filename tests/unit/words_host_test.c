@@ -43,6 +43,59 @@ static void child_that_closes_a_result_on_disk_leaves_it_to_its_parent(void **st
     assert_child_may_close(MANY);
 }
 
+/* ---- Detached results ----------------------------------------------------- */
+
+static void detached_result_outlives_its_pool(void **state)
+{
+    forkfold_pool *pool = open_pool(2);
+    forkfold_words *words = NULL;
+
+    (void)state;
+    assert_int_equal(count(pool, FEW, (forkfold_words_options){0}, &words), 0);
+    assert_true(reads(words, FEW, 0, FEW / 3));
+    assert_int_equal(forkfold_words_detach(words), 0);
+    assert_int_equal(forkfold_words_detach(words), 0);
+    assert_true(counts(pool, FEW));
+    assert_true(reads(words, FEW, 0, FEW / 3));
+    forkfold_pool_close(pool);
+    assert_true(reads(words, FEW, FEW / 3, FEW));
+    forkfold_words_rewind(words);
+    assert_true(is_right(words, FEW));
+    forkfold_words_close(words);
+}
+
+static void detached_result_may_be_empty(void **state)
+{
+    char text[512];
+    const char *path = path_of("empty", 0, text, sizeof(text));
+    forkfold_words_options options = {.paths = &path, .path_count = 1};
+    forkfold_pool *pool = open_pool(1);
+    forkfold_words *words = NULL;
+    forkfold_word word;
+
+    (void)state;
+    assert_int_equal(fclose(create("empty", 0)), 0);
+    assert_int_equal(forkfold_count_words(pool, &options, &words, NULL), 0);
+    assert_int_equal(forkfold_words_detach(words), 0);
+    forkfold_pool_close(pool);
+    assert_int_equal(forkfold_words_next(words, &word), 0);
+    forkfold_words_close(words);
+}
+
+static void result_on_disk_stays_what_it_is_when_it_cannot_be_detached(void **state)
+{
+    forkfold_pool *pool = open_pool(2);
+    forkfold_words *words = NULL;
+
+    (void)state;
+    assert_int_equal(count(pool, MANY, (forkfold_words_options){0}, &words), 0);
+    assert_true(reads(words, MANY, 0, MANY / 2));
+    assert_int_equal(forkfold_words_detach(words), FORKFOLD_E_MEMORY);
+    assert_true(reads(words, MANY, MANY / 2, MANY));
+    forkfold_words_close(words);
+    forkfold_pool_close(pool);
+}
+
 /* ---- Timeouts ------------------------------------------------------------ */
 
 /*
@@ -543,6 +596,9 @@ int main(void)
     const struct CMUnitTest tests[] = {
         WITH_FOLDER(child_that_closes_a_result_in_memory_leaves_it_to_its_parent),
         WITH_FOLDER(child_that_closes_a_result_on_disk_leaves_it_to_its_parent),
+        WITH_FOLDER(detached_result_outlives_its_pool),
+        WITH_FOLDER(detached_result_may_be_empty),
+        WITH_FOLDER(result_on_disk_stays_what_it_is_when_it_cannot_be_detached),
         WITH_FOLDER(spilling_does_not_put_off_the_timeout_of_a_stream),
         WITH_FOLDER(callers_retries_hold_while_folding),
         WITH_FOLDER(callers_limit_of_deaths_holds_while_folding),
