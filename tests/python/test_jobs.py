@@ -453,7 +453,7 @@ def test_job_on_a_pool_that_another_thread_closes_ends():
 
 
 INTERRUPTED = """
-import os, signal, threading, forkfold
+import os, signal, threading, forkfold, forkfold.jobs
 turns = []
 def on_alarm(number, frame):
     turns.append(number)

@@ -1,10 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """The package as it is installed: its types, its symbols, its command."""
 
+import ast
 import importlib.metadata
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -18,6 +20,45 @@ def test_version_is_that_of_the_distribution():
 
 def test_public_names_are_there():
     assert all(getattr(forkfold, name) is not None for name in forkfold.__all__)
+
+
+def test_stub_tells_of_the_names_that_there_are():
+    stub = ast.parse(Path(forkfold.__file__).with_suffix(".pyi").read_text())
+    homes = {name.asname or name.name: node.module.removeprefix("forkfold.")
+             for node in stub.body if isinstance(node, ast.ImportFrom) for name in node.names}
+    assert homes == forkfold._HOMES
+    (listed,) = [ast.literal_eval(node.value) for node in stub.body if isinstance(node, ast.Assign)]
+    assert sorted(listed) == forkfold.__all__ and {*forkfold.__all__} <= {*dir(forkfold)}
+
+
+def run_python(source, *arguments):
+    return subprocess.run([sys.executable, "-c", source, *arguments], capture_output=True,
+                          text=True, check=False, timeout=100)
+
+
+def test_counting_words_imports_no_more_than_it_needs(tmp_path):
+    (tmp_path / "a.txt").write_text("b a b")
+    done = run_python("import sys, forkfold\n"
+                      "print(forkfold.count_words(sys.argv[1]).most_common())\n"
+                      "print({'pickle', 'multiprocessing', 'threading', 'logging'} & {*sys.modules})",
+                      tmp_path)
+    assert (done.stdout, done.stderr) == ("[('b', 2), ('a', 1)]\nset()\n", "")
+
+
+def test_errors_are_there_though_nothing_was_imported_that_raises_them(tmp_path):
+    for number in range(1000):
+        (tmp_path / f"{number}.txt").write_text("b a b" * 100)
+    done = run_python("import sys, forkfold\n"
+                      "try:\n"
+                      "    forkfold.count_words(sys.argv[1], deadline=1e-9)\n"
+                      "except forkfold.DeadlineExceeded as error:\n"
+                      "    print(type(error).__name__)\n", tmp_path)
+    assert (done.stdout, done.stderr) == ("DeadlineExceeded\n", "")
+
+
+def test_names_that_are_not_there_are_missed():
+    with pytest.raises(AttributeError, match="'forkfold' has no attribute 'Poool'"):
+        _ = forkfold.Poool
 
 
 def check_types(tmp_path, source):

@@ -90,6 +90,30 @@ def folder(tmp_path):
     return tmp_path
 
 
+def test_words_are_read_from_the_result_as_far_as_they_are_asked_for():
+    text = " ".join("".join(chr(97 + int(digit)) for digit in str(number))
+                    for number in range(5000) for _ in range(1 + number % 7))
+    expected = sorted(letters(text).items(), key=lambda pair: (-pair[1], pair[0]))
+    first, second, third = (forkfold.count_words(text=text, processes=2) for _ in range(3))
+    assert first.most_common(3) == expected[:3] and first.most_common(5) == expected[:5]
+    assert first.most_common(2) == expected[:2] and len(first) == len(expected)
+    assert first[expected[-1][0]] == expected[-1][1] and first.most_common() == expected
+    assert second.most_common(1) == expected[:1] and second.to_dict() == dict(expected)
+    assert third.most_common(1) == expected[:1]
+    assert list(memoryview(third._native.numbers).cast("q")) == [count for _, count in expected]
+
+
+def test_result_that_was_spilled_is_whole(tmp_path, monkeypatch):
+    """What lies on disk is gone with its pool, and is read before."""
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    words = [f"{number:06}" for number in range(60_000)]
+    for name in "ab":
+        (tmp_path / f"{name}.txt").write_text(" ".join(words))
+    counts = forkfold.count_words(tmp_path, rule="plain", processes=2, memory=1 << 20)
+    assert counts.most_common(2) == [(words[0], 2), (words[1], 2)]
+    assert dict(counts.items()) == dict.fromkeys(words, 2)
+
+
 def test_paths_are_what_the_command_takes(folder):
     assert forkfold.count_words(folder) == {"one": 1, "two": 1}
     assert forkfold.count_words(str(folder), recursive=True) == {"one": 1, "two": 2, "four": 1}

@@ -6,26 +6,39 @@
 was on: that is tried again, and then raises :class:`WorkerDied`; everything else goes on.
 """
 
-from forkfold._errors import (DeadlineExceeded, InitializerFailed, PoolError, QueueEnded,
-                              RemoteError, WorkerDied, WorkerTimeout)
 from forkfold._native import available_cpus
 from forkfold._native import version as __version__
-from forkfold.data_processor import FailedFile, ParallelDataProcessor
-from forkfold.executor import Executor
-from forkfold.jobs import Statistics, chunk_size, count_primes, matmul, primes, statistics, sum
-from forkfold.parallel_processor import (Metrics, OptimizedParallelProcessor,
-                                         UnoptimizedParallelProcessor, generate_test_data,
-                                         generate_test_matrix, generate_test_text)
-from forkfold.pipeline import Pipeline
-from forkfold.pool import AsyncResult, IMapIterator, Pool, PoolStats, array
-from forkfold.queues import Queue
-from forkfold.words import FailedInput, InputsFailed, WordCounts, count_words
 
-__all__ = ["AsyncResult", "DeadlineExceeded", "Executor", "FailedFile", "FailedInput",
-           "IMapIterator", "InitializerFailed", "InputsFailed", "Metrics",
-           "OptimizedParallelProcessor", "ParallelDataProcessor", "Pipeline", "Pool", "PoolError",
-           "PoolStats", "Queue", "QueueEnded", "RemoteError", "Statistics",
-           "UnoptimizedParallelProcessor", "WordCounts", "WorkerDied", "WorkerTimeout",
-           "__version__", "array", "available_cpus", "chunk_size", "count_primes", "count_words",
-           "generate_test_data", "generate_test_matrix", "generate_test_text", "matmul", "primes",
-           "statistics", "sum"]
+# Which module has what is public.  Each is imported when the first name of it is used: a program
+# that counts words would wait as long for all of them as for the words of a thousand files.
+_NAMES = {
+    "_errors": ["DeadlineExceeded", "InitializerFailed", "PoolError", "QueueEnded", "RemoteError",
+                "WorkerDied", "WorkerTimeout"],
+    "_native": ["__version__", "available_cpus"],
+    "data_processor": ["FailedFile", "ParallelDataProcessor"],
+    "executor": ["Executor"],
+    "jobs": ["Statistics", "chunk_size", "count_primes", "matmul", "primes", "statistics", "sum"],
+    "parallel_processor": ["Metrics", "OptimizedParallelProcessor", "UnoptimizedParallelProcessor",
+                           "generate_test_data", "generate_test_matrix", "generate_test_text"],
+    "pipeline": ["Pipeline"],
+    "pool": ["AsyncResult", "IMapIterator", "Pool", "PoolStats", "array"],
+    "queues": ["Queue"],
+    "words": ["FailedInput", "InputsFailed", "WordCounts", "count_words"],
+}
+_HOMES = {name: module for module, names in _NAMES.items() for name in names}
+
+__all__ = sorted(_HOMES)
+
+
+def __getattr__(name: str) -> object:
+    module = _HOMES.get(name)
+    if module is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    # Relative to the package, and without importlib, which would be imported for this alone.
+    home = __import__(f"{__name__}.{module}", fromlist=[name])
+    value = globals()[name] = getattr(home, name)
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_HOMES})

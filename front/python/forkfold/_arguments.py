@@ -4,9 +4,13 @@
 from __future__ import annotations
 
 import operator
-from typing import Any
+from typing import Any, Literal
 
 from forkfold._native import available_cpus
+
+Errors = Literal["raise", "collect"]
+
+RETRIES = 2
 
 
 def whole_number(name: str, value: Any) -> int:
@@ -28,6 +32,35 @@ def at_least_one(name: str, value: Any) -> int:
 def workers(num_workers: Any) -> int:
     """How many processes that asks for."""
     return available_cpus() if num_workers is None else at_least_one("num_workers", num_workers)
+
+
+class Options:
+    """How the items of a call are to be run."""
+
+    __slots__ = ("attempts", "deadline_ns", "timeout_ns")
+
+    def __init__(self, timeout: float | None, deadline: float | None, retries: int) -> None:
+        if isinstance(retries, bool) or not isinstance(retries, int) or retries < 0:
+            raise ValueError(f"retries must be a number of times, not {retries!r}")
+        self.timeout_ns = as_ns("timeout", timeout)
+        self.deadline_ns = as_ns("deadline", deadline)
+        self.attempts = retries + 1
+
+
+def as_ns(name: str, seconds: float | None) -> int:
+    """A time that a caller has set, or 0 for none; ValueError if it is none at all."""
+    if seconds is None:
+        return 0
+    if not 0 < seconds < 1e9:
+        raise ValueError(f"{name} must be a number of seconds above 0, not {seconds!r}")
+    return max(1, int(seconds * 1e9))
+
+
+def collects(errors: str) -> bool:
+    """Whether failures are among the results, instead of being raised."""
+    if errors not in ("raise", "collect"):
+        raise ValueError(f"errors must be 'raise' or 'collect', not {errors!r}")
+    return errors == "collect"
 
 
 def as_list(name: str, data: Any) -> list[Any]:

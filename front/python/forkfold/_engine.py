@@ -21,6 +21,7 @@ from collections.abc import Callable
 from typing import Any, Protocol
 
 from forkfold import _errors, _native, _pickling, _worker
+from forkfold._arguments import RETRIES, Options
 
 # Kinds and modes of calls; see native/native.h.
 MAP, IMAP, IMAP_UNORDERED = 0, 1, 2
@@ -43,7 +44,7 @@ _native.configure(
     share_bytes=SHARE_BYTES, dumps=_pickling.dumps, dumps_result=_pickling.dumps_result,
     loads=_pickling.loads, pack_error=_worker.pack_error, load_error=_errors.load_error,
     make_failed=_errors.make_failed, pool_error=_errors.pool_error, queue_ended=_errors.QueueEnded,
-    set_wakeup_fd=signal.set_wakeup_fd, start=_worker.start)
+    start=_worker.start)
 
 
 class Job(Protocol):
@@ -64,28 +65,6 @@ class Outcome(Protocol):
 
     def settle(self, value: Any, is_error: bool) -> None:
         """The call is over."""
-
-
-class Options:
-    """How the items of a call are to be run."""
-
-    __slots__ = ("attempts", "deadline_ns", "timeout_ns")
-
-    def __init__(self, timeout: float | None, deadline: float | None, retries: int) -> None:
-        if isinstance(retries, bool) or not isinstance(retries, int) or retries < 0:
-            raise ValueError(f"retries must be a number of times, not {retries!r}")
-        self.timeout_ns = as_ns("timeout", timeout)
-        self.deadline_ns = as_ns("deadline", deadline)
-        self.attempts = retries + 1
-
-
-def as_ns(name: str, seconds: float | None) -> int:
-    """A time that a caller has set, or 0 for none; ValueError if it is none at all."""
-    if seconds is None:
-        return 0
-    if not 0 < seconds < 1e9:
-        raise ValueError(f"{name} must be a number of seconds above 0, not {seconds!r}")
-    return max(1, int(seconds * 1e9))
 
 
 class Engine:
@@ -319,7 +298,7 @@ class _Singles:
         self.queue: deque[tuple[tuple[Any, ...], Outcome]] = deque()
         # One for each that was begun and is not over: a number would lose count between threads.
         self.running: list[None] = []
-        self._options = Options(None, None, 2)
+        self._options = Options(None, None, RETRIES)
 
     def put(self, function: tuple[bytes, bool], args: tuple[Any, ...], kwargs: dict[str, Any],
             outcome: Outcome) -> None:

@@ -112,8 +112,7 @@ def configure(*, share_bytes: int, dumps: Callable[..., bytes],
               dumps_result: Callable[..., bytes], loads: Callable[..., object],
               pack_error: Callable[..., object], load_error: Callable[..., BaseException],
               make_failed: Callable[..., Exception], pool_error: Callable[..., Exception],
-              queue_ended: type[Exception], set_wakeup_fd: Callable[..., int],
-              start: Callable[..., bool]) -> None: ...
+              queue_ended: type[Exception], start: Callable[..., bool]) -> None: ...
 def count_words(pool: Pool, paths: list[bytes], text: bytes | memoryview | None, rule: int,
                 invalid: int, glob: bytes, recursive: bool, timeout_ns: int, deadline_ns: int,
                 attempts: int, /) -> Counts: ...

@@ -42,7 +42,7 @@ class ParallelDataProcessor:
 
     def __init__(self, num_workers: int | None = None, *, timeout: float | None = None) -> None:
         self.num_workers = _arguments.workers(num_workers)
-        _engine.as_ns("timeout", timeout)
+        _arguments.as_ns("timeout", timeout)
         self.timeout = timeout
         self.failures: list[FailedFile] = []
 

@@ -14,8 +14,9 @@ from typing import Any, ParamSpec, TypeVar
 from multiprocessing import TimeoutError as WaitTimeout
 
 from forkfold import _engine
+from forkfold._arguments import RETRIES, Options
 from forkfold._progress import no_progress
-from forkfold.pool import RETRIES, IMapIterator, Pool
+from forkfold.pool import IMapIterator, Pool
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -84,7 +85,7 @@ class Executor(_Base):
             buffersize = max(1, len(rows))
         results: IMapIterator[T] = IMapIterator(
             self._pool, _engine.IMAP, _engine.STAR, fn, rows, chunksize, buffersize,
-            _engine.Options(None, None, RETRIES), False, no_progress)
+            Options(None, None, RETRIES), False, no_progress)
         results._fill()
         self._pool._keep(results)
         return _until(results, None if timeout is None else time.monotonic() + timeout)

@@ -16,7 +16,7 @@ import sys
 from collections.abc import Iterator
 from typing import Any
 
-from forkfold import _native
+from forkfold import _lent, _native
 from forkfold.pool import Pool
 
 # Multiplications in a product from which the workers of a pool are worth it, and from which opening
@@ -26,24 +26,6 @@ _LARGE_WITHOUT_POOL = 800 ** 3
 
 # A limit of primes from which more than one worker is worth being forked.
 _LARGE_LIMIT = 10 ** 7
-
-
-@contextlib.contextmanager
-def _workers(pool: Pool | None, count: int, memory: int = 0) -> Iterator[_native.Pool]:
-    """The workers of a pool, or so many of its own, with so many bytes for counts."""
-    if pool is not None:
-        yield _native_of(pool)
-        return
-    native = _native.Pool(count, None, (), 0, 0, 0, 0, memory)
-    try:
-        yield native
-    finally:
-        native.close()
-
-
-def _native_of(pool: Pool) -> _native.Pool:
-    pool._check_running()
-    return pool._engine.native
 
 
 # ---- Numbers -----------------------------------------------------------------
@@ -90,7 +72,7 @@ def sum(data: Any, *, pool: Pool | None = None) -> Any:
     numbers = _native.numbers(data)
     if numbers is None:
         return builtins.sum(_as_values(data))
-    return _native.sum(None if pool is None else _native_of(pool), numbers)
+    return _native.sum(None if pool is None else _lent.native_of(pool), numbers)
 
 
 def statistics(data: Any, *, pool: Pool | None = None) -> Statistics:
@@ -107,7 +89,7 @@ def statistics(data: Any, *, pool: Pool | None = None) -> Statistics:
         raise ValueError("there are no numbers, and no statistics of them")
     numbers = _native.numbers(data)
     if numbers is not None:
-        return Statistics(*_native.statistics(None if pool is None else _native_of(pool), numbers))
+        return Statistics(*_native.statistics(None if pool is None else _lent.native_of(pool), numbers))
     values = _as_values(data)
     return Statistics(len(values), _statistics.mean(values), _statistics.pvariance(values),
                       _statistics.median(values), min(values), max(values))
@@ -156,7 +138,7 @@ def _multiply(left: Any, right: Any, size: int, pool: Pool | None) -> _native.Ma
     with contextlib.ExitStack() as stack:
         native = None
         if size >= (_LARGE_WITHOUT_POOL if pool is None else _LARGE_PRODUCT):
-            native = stack.enter_context(_workers(pool, _native.available_cpus()))
+            native = stack.enter_context(_lent.workers(pool, _native.available_cpus()))
         factors = _native.matrix(native, left), _native.matrix(native, right)
         if factors[0] is None or factors[1] is None:
             return None
@@ -207,7 +189,7 @@ def primes(limit: int, *, pool: Pool | None = None) -> Any:
 
     Each has 32 bits up to a limit of 2**32, and 64 beyond.
     """
-    with _workers(pool, _sieves(_as_limit(limit))) as native:
+    with _lent.workers(pool, _sieves(_as_limit(limit))) as native:
         array, size = _native.primes(native, _as_limit(limit))
     try:
         import numpy
@@ -219,7 +201,7 @@ def primes(limit: int, *, pool: Pool | None = None) -> Any:
 
 def count_primes(limit: int, *, pool: Pool | None = None) -> int:
     """How many primes there are below a limit."""
-    with _workers(pool, _sieves(_as_limit(limit))) as native:
+    with _lent.workers(pool, _sieves(_as_limit(limit))) as native:
         return _native.count_primes(native, _as_limit(limit))
 
 

@@ -43,7 +43,7 @@ class OptimizedParallelProcessor:
     def __init__(self, num_workers: int | None = None, *, timeout: float | None = None,
                  verbose: bool = False) -> None:
         self.num_workers = _arguments.workers(num_workers)
-        _engine.as_ns("timeout", timeout)
+        _arguments.as_ns("timeout", timeout)
         self.timeout = timeout
         self.verbose = verbose
         self._seconds = self._cpu_seconds = 0.0

@@ -8,8 +8,9 @@ from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from itertools import islice
 from typing import Any
 
-from forkfold import _engine, _errors, _native
-from forkfold.pool import RETRIES, Errors, Pool, _check_errors
+from forkfold import _arguments, _engine, _errors, _native
+from forkfold._arguments import RETRIES, Errors, Options
+from forkfold.pool import Pool
 
 BATCH_SIZE = 250
 
@@ -57,8 +58,8 @@ class Pipeline:
         self.queue_depth = _check_count("queue_depth", queue_depth)
         self.replicas = tuple(_check_count("replicas", count) for count in replicas)
         self.ordered = ordered
-        self._options = _engine.Options(timeout, None, retries)
-        self._collects = _check_errors(errors)
+        self._options = Options(timeout, None, retries)
+        self._collects = _arguments.collects(errors)
 
     def run(self, items: Iterable[Any], *, pool: Pool | None = None) -> Iterator[Any]:
         """An iterator over what the last function returned for each item.

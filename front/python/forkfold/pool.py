@@ -16,29 +16,20 @@ from typing import Any, Generic, Literal, TypeVar
 
 from multiprocessing import TimeoutError as WaitTimeout
 
-from forkfold import _engine, _errors, _native
+from forkfold import _arguments, _engine, _errors, _native
+from forkfold._arguments import RETRIES, Errors, Options
 from forkfold._progress import Progress, no_progress
 
 T = TypeVar("T")
 S = TypeVar("S")
 
-Errors = Literal["raise", "collect"]
-
 _RUN, _CLOSE, _TERMINATE = "RUN", "CLOSE", "TERMINATE"
-
-RETRIES = 2
 
 # How many items an imap has in progress when nobody says: from so many chunks for each worker, up to
 # so many items while they turn out to be quick.
 _CHUNKS_PER_WORKER = 4
 _BUFFER_MOST = 4096
 _QUICK_SECONDS = 0.05
-
-
-def _check_errors(errors: str) -> bool:
-    if errors not in ("raise", "collect"):
-        raise ValueError(f"errors must be 'raise' or 'collect', not {errors!r}")
-    return errors == "collect"
 
 
 def _check_chunksize(chunksize: int | None) -> int:
@@ -164,7 +155,7 @@ class IMapIterator(Iterator[T]):
 
     def __init__(self, pool: Pool, kind: int, mode: int, function: Callable[..., T],
                  iterable: Iterable[Any], chunksize: int, buffersize: int | None,
-                 options: _engine.Options, collects: bool, progress: Progress) -> None:
+                 options: Options, collects: bool, progress: Progress) -> None:
         self._pool = pool
         self._engine = pool._engine
         self._kind = kind
@@ -399,7 +390,7 @@ class Pool:
               deadline: float | None = None, retries: int = RETRIES) -> T:
         """The result of func(*args, **kwds), run in a worker."""
         values, errors = self._engine.run(
-            [self._begin_apply(func, args, kwds, _engine.Options(timeout, deadline, retries))])
+            [self._begin_apply(func, args, kwds, Options(timeout, deadline, retries))])
         if errors:
             raise values[0]
         value: T = values[0]
@@ -418,14 +409,14 @@ class Pool:
             self._engine.singles.put(self._engine.dump_function(func), tuple(args),
                                      dict(kwds or {}), result)
         else:
-            options = _engine.Options(timeout, deadline, retries)
+            options = Options(timeout, deadline, retries)
             _One(self._engine, self._begin_apply(func, args, kwds, options), result)
         if callback is not None or error_callback is not None:
             self._engine.want_help()
         return result
 
     def _begin_apply(self, func: Callable[..., Any], args: Iterable[Any],
-                     kwds: Mapping[str, Any] | None, options: _engine.Options) -> _native.Call:
+                     kwds: Mapping[str, Any] | None, options: Options) -> _native.Call:
         self._check_running()
         function = self._engine.dump_function(func)
         item = (function[0], function[1], tuple(args), dict(kwds) if kwds else None)
@@ -438,7 +429,7 @@ class Pool:
             errors: Errors = "raise", progress: bool = False) -> list[T]:
         """[func(item) for item in iterable], run in workers."""
         return self._map(_engine.CALL, func, iterable, chunksize,
-                         _engine.Options(timeout, deadline, retries), errors, progress)
+                         Options(timeout, deadline, retries), errors, progress)
 
     def starmap(self, func: Callable[..., T], iterable: Iterable[Iterable[Any]],
                 chunksize: int | None = None, *, timeout: float | None = None,
@@ -446,12 +437,12 @@ class Pool:
                 progress: bool = False) -> list[T]:
         """[func(*item) for item in iterable], run in workers."""
         return self._map(_engine.STAR, func, iterable, chunksize,
-                         _engine.Options(timeout, deadline, retries), errors, progress)
+                         Options(timeout, deadline, retries), errors, progress)
 
     def _map(self, mode: int, func: Callable[..., T], iterable: Iterable[Any],
-             chunksize: int | None, options: _engine.Options, errors: str,
+             chunksize: int | None, options: Options, errors: str,
              progress: bool) -> list[T]:
-        collects = _check_errors(errors)
+        collects = _arguments.collects(errors)
         if progress:
             items = list(iterable)
             return self._map_showing(mode, func, items, self._chunk(chunksize, len(items)),
@@ -471,7 +462,7 @@ class Pool:
         self._unread.add(iterator)
 
     def _begin_map(self, mode: int, func: Callable[..., Any], iterable: Iterable[Any],
-                   chunksize: int | None, options: _engine.Options) -> _native.Call:
+                   chunksize: int | None, options: Options) -> _native.Call:
         self._check_running()
         items = iterable if type(iterable) is list else list(iterable)
         return self._engine.begin(_engine.MAP, mode, self._engine.dump_function(func), items,
@@ -481,7 +472,7 @@ class Pool:
         return _check_chunksize(chunksize) or max(1, _native.chunk_size(items, self._processes, 0))
 
     def _map_showing(self, mode: int, func: Callable[..., T], items: list[Any], chunksize: int,
-                     options: _engine.Options, collects: bool) -> list[T]:
+                     options: Options, collects: bool) -> list[T]:
         """One result at a time, to see how far it is."""
         self._check_running()
         results: list[Any] = [None] * len(items)
@@ -516,7 +507,7 @@ class Pool:
                   retries: int = RETRIES, errors: Errors = "raise") -> MapResult[T]:
         """map() without waiting."""
         return self._map_async(_engine.CALL, func, iterable, chunksize, callback, error_callback,
-                               _engine.Options(timeout, deadline, retries), errors)
+                               Options(timeout, deadline, retries), errors)
 
     def starmap_async(self, func: Callable[..., T], iterable: Iterable[Iterable[Any]],
                       chunksize: int | None = None,
@@ -526,13 +517,13 @@ class Pool:
                       retries: int = RETRIES, errors: Errors = "raise") -> MapResult[T]:
         """starmap() without waiting."""
         return self._map_async(_engine.STAR, func, iterable, chunksize, callback, error_callback,
-                               _engine.Options(timeout, deadline, retries), errors)
+                               Options(timeout, deadline, retries), errors)
 
     def _map_async(self, mode: int, func: Callable[..., T], iterable: Iterable[Any],
                    chunksize: int | None, callback: Callable[[list[T]], object] | None,
                    error_callback: Callable[[BaseException], object] | None,
-                   options: _engine.Options, errors: str) -> MapResult[T]:
-        collects = _check_errors(errors)
+                   options: Options, errors: str) -> MapResult[T]:
+        collects = _arguments.collects(errors)
         call = self._begin_map(mode, func, iterable, chunksize, options)
         result: MapResult[T] = MapResult(self, call, collects, callback, error_callback)
         if callback is not None or error_callback is not None:
@@ -552,7 +543,7 @@ class Pool:
         deadline is that of each batch of items.
         """
         return self._imap(_engine.IMAP, func, iterable, chunksize, buffersize,
-                          _engine.Options(timeout, deadline, retries), errors, progress)
+                          Options(timeout, deadline, retries), errors, progress)
 
     def imap_unordered(self, func: Callable[[S], T], iterable: Iterable[S], chunksize: int = 1, *,
                        buffersize: int | None = None, timeout: float | None = None,
@@ -560,10 +551,10 @@ class Pool:
                        errors: Errors = "raise", progress: bool = False) -> IMapIterator[T]:
         """The same with the results as they come."""
         return self._imap(_engine.IMAP_UNORDERED, func, iterable, chunksize, buffersize,
-                          _engine.Options(timeout, deadline, retries), errors, progress)
+                          Options(timeout, deadline, retries), errors, progress)
 
     def _imap(self, kind: int, func: Callable[..., T], iterable: Iterable[Any], chunksize: int,
-              buffersize: int | None, options: _engine.Options, errors: str,
+              buffersize: int | None, options: Options, errors: str,
               progress: bool) -> IMapIterator[T]:
         self._check_running()
         if buffersize is not None and buffersize < 1:
@@ -572,7 +563,7 @@ class Pool:
         shown = Progress(length() if length is not None else None) if progress else no_progress
         iterator: IMapIterator[T] = IMapIterator(
             self, kind, _engine.CALL, func, iterable, _check_chunksize(chunksize), buffersize,
-            options, _check_errors(errors), shown)
+            options, _arguments.collects(errors), shown)
         iterator._fill()
         self._keep(iterator)
         return iterator

@@ -8,9 +8,12 @@ import os
 from collections.abc import Callable, ItemsView, Iterable, Iterator, Mapping
 from typing import Any, Literal, NamedTuple, TypeVar
 
-from forkfold import _engine, _native
-from forkfold.jobs import _workers
-from forkfold.pool import RETRIES, Errors, Pool, _check_errors
+from forkfold import _arguments, _lent, _native
+from forkfold._arguments import RETRIES, Errors, Options
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from forkfold.pool import Pool
 
 T = TypeVar("T")
 
@@ -237,14 +240,14 @@ def count_words(paths: Path | Iterable[Path] | None = None, /, *,
                          "not of a pool")
     listed = [] if paths is None else _list_paths(paths)
     encoded = None if text is None else _encode_text(text)
-    options = _engine.Options(timeout, deadline, retries)
-    collects = _check_errors(errors)
+    options = Options(timeout, deadline, retries)
+    collects = _arguments.collects(errors)
     # The library takes "-" for standard input.
     arguments = ([os.fsencode("./-" if path == "-" else path) for path in listed], encoded,
                  _choose("rule", _RULES, rule), _choose("invalid", _INVALID, invalid),
                  os.fsencode(pattern), recursive, options.timeout_ns, options.deadline_ns,
                  options.attempts)
-    with _workers(pool, _count_workers(processes, encoded), memory or 0) as native:
+    with _lent.workers(pool, _count_workers(processes, encoded), memory or 0) as native:
         counts = WordCounts(_native.count_words(native, *arguments))
     if counts.failures and not collects:
         raise InputsFailed(counts)

@@ -21,62 +21,101 @@ typedef struct {
 
 /* ---- The table ----------------------------------------------------------- */
 
-static bool grow(char **text, uint64_t *room, uint64_t needed)
+static bool make_room(struct ffpy_table *table, uint64_t needed)
 {
     char *grown;
 
-    if (needed <= *room)
+    if (needed <= table->text_room)
         return true;
-    grown = PyMem_RawRealloc(*text, needed * 2);
+    grown = PyMem_RawRealloc(table->text, needed * 2);
     if (grown == NULL)
         return false;
-    *text = grown;
-    *room = needed * 2;
+    table->text = grown;
+    table->text_room = needed * 2;
     return true;
 }
 
-static int read_all(struct ffpy_table *table, forkfold_words *words)
+static int add_word(struct ffpy_table *table, const forkfold_word *word)
 {
-    uint64_t most = table->totals.distinct;
-    uint64_t used = 0;
-    uint64_t room = 0;
-    forkfold_word word;
-    int more = 1;
+    uint64_t used = (uint64_t)table->offsets[table->count];
 
-    for (uint64_t i = 0; i < most; i++) {
-        more = forkfold_words_next(words, &word);
-        if (more <= 0)
-            break;
-        if (!grow(&table->text, &room, used + word.key_bytes))
-            return FORKFOLD_E_MEMORY;
-        memcpy(table->text + used, word.key, word.key_bytes);
-        used += word.key_bytes;
-        table->counts[i] = (int64_t)word.count;
-        table->offsets[i + 1] = (int64_t)used;
-        table->count = i + 1;
-    }
-    return more < 0 ? more : 0;
+    if (!make_room(table, used + word->key_bytes))
+        return FORKFOLD_E_MEMORY;
+    memcpy(table->text + used, word->key, word->key_bytes);
+    table->counts[table->count++] = (int64_t)word->count;
+    table->offsets[table->count] = (int64_t)(used + word->key_bytes);
+    return 0;
 }
 
-int ffpy_table_read(struct ffpy_table *table, forkfold_words *words)
+static int read_words(struct ffpy_table *table, forkfold_words *words, uint64_t end)
+{
+    forkfold_word word;
+    int code = 0;
+
+    while (table->count < end && code == 0) {
+        int more = forkfold_words_next(words, &word);
+
+        if (more < 0)
+            return more;
+        if (more == 0)
+            break;
+        code = add_word(table, &word);
+    }
+    return code;
+}
+
+int ffpy_table_open(struct ffpy_table *table, forkfold_words *words)
 {
     uint64_t most;
 
     table->totals = *forkfold_words_get_totals(words);
     most = table->totals.distinct;
-    table->offsets = PyMem_RawCalloc(most + 1, sizeof(*table->offsets));
+    table->offsets = PyMem_RawMalloc((most + 1) * sizeof(*table->offsets));
     table->counts = PyMem_RawMalloc((most + 1) * sizeof(*table->counts));
     if (table->offsets == NULL || table->counts == NULL)
         return FORKFOLD_E_MEMORY;
-    return read_all(table, words);
+    table->offsets[0] = 0;
+    if (forkfold_words_detach(words) < 0)
+        return read_words(table, words, most);
+    table->words = words;
+    return 0;
 }
 
-void ffpy_table_free(struct ffpy_table *table)
+int ffpy_table_read(struct ffpy_table *table, uint64_t end)
 {
+    int code = 0;
+
+    if (table->words != NULL)
+        code = read_words(table, table->words, end);
+    if (table->count == table->totals.distinct) {
+        forkfold_words_close(table->words);
+        table->words = NULL;
+    }
+    return code;
+}
+
+void ffpy_table_close(struct ffpy_table *table)
+{
+    forkfold_words_close(table->words);
     PyMem_RawFree(table->offsets);
     PyMem_RawFree(table->counts);
     PyMem_RawFree(table->text);
     *table = (struct ffpy_table){0};
+}
+
+/* With the GIL, which other threads need that use the same counts. */
+static bool read_up_to(counts_object *self, uint64_t end)
+{
+    /* What is detached is in memory: there is nothing else that can go wrong. */
+    if (ffpy_table_read(&self->table, end) == 0)
+        return true;
+    PyErr_NoMemory();
+    return false;
+}
+
+static bool read_all(counts_object *self)
+{
+    return read_up_to(self, self->table.totals.distinct);
 }
 
 static const char *word_at(const struct ffpy_table *table, uint64_t number, size_t *bytes)
@@ -106,6 +145,8 @@ static bool make_index(counts_object *self)
 {
     uint64_t places = 8;
 
+    if (!read_all(self))
+        return false;
     while (places < 2 * self->table.count)
         places *= 2;
     self->index = PyMem_RawCalloc(places, sizeof(*self->index));
@@ -165,7 +206,7 @@ static PyObject *pair_object(const counts_object *self, uint64_t number)
     return word == NULL ? NULL : Py_BuildValue("(NL)", word, (long long)self->table.counts[number]);
 }
 
-static PyObject *make_list(const counts_object *self, PyObject *args,
+static PyObject *make_list(counts_object *self, PyObject *args,
                            PyObject *(*make)(const counts_object *self, uint64_t number))
 {
     unsigned long long first;
@@ -174,10 +215,12 @@ static PyObject *make_list(const counts_object *self, PyObject *args,
 
     if (!PyArg_ParseTuple(args, "KK", &first, &end))
         return NULL;
-    if (end > self->table.count)
-        end = self->table.count;
+    if (end > self->table.totals.distinct)
+        end = self->table.totals.distinct;
     if (first > end)
         first = end;
+    if (!read_up_to(self, end))
+        return NULL;
     list = PyList_New((Py_ssize_t)(end - first));
     for (uint64_t i = first; list != NULL && i < end; i++) {
         PyObject *made = make(self, i);
@@ -202,8 +245,8 @@ static PyObject *counts_pairs(PyObject *object, PyObject *args)
 
 static PyObject *counts_to_dict(PyObject *object, PyObject *unused)
 {
-    const counts_object *self = (counts_object *)object;
-    PyObject *dict = PyDict_New();
+    counts_object *self = (counts_object *)object;
+    PyObject *dict = read_all(self) ? PyDict_New() : NULL;
 
     (void)unused;
     for (uint64_t i = 0; dict != NULL && i < self->table.count; i++) {
@@ -220,8 +263,10 @@ static PyObject *counts_to_dict(PyObject *object, PyObject *unused)
 
 static PyObject *counts_arrow(PyObject *object, PyObject *unused)
 {
+    counts_object *self = (counts_object *)object;
+
     (void)unused;
-    return ffpy_arrow_export(&((counts_object *)object)->table, object);
+    return read_all(self) ? ffpy_arrow_export(&self->table, object) : NULL;
 }
 
 /* ---- The object ---------------------------------------------------------- */
@@ -231,7 +276,7 @@ PyObject *ffpy_counts_new(struct ffpy_table *table, PyObject *failures)
     counts_object *self = PyObject_New(counts_object, &ffpy_counts_type);
 
     if (self == NULL) {
-        ffpy_table_free(table);
+        ffpy_table_close(table);
         return NULL;
     }
     self->table = *table;
@@ -246,7 +291,7 @@ static void counts_dealloc(PyObject *object)
 {
     counts_object *self = (counts_object *)object;
 
-    ffpy_table_free(&self->table);
+    ffpy_table_close(&self->table);
     PyMem_RawFree(self->index);
     Py_DECREF(self->failures);
     PyObject_Free(object);
@@ -254,7 +299,7 @@ static void counts_dealloc(PyObject *object)
 
 static Py_ssize_t counts_length(PyObject *object)
 {
-    return (Py_ssize_t)((counts_object *)object)->table.count;
+    return (Py_ssize_t)((counts_object *)object)->table.totals.distinct;
 }
 
 static PyObject *counts_failures(PyObject *object, void *unused)
@@ -277,9 +322,11 @@ static PyObject *counts_total(PyObject *object, void *unused)
 
 static PyObject *counts_numbers(PyObject *object, void *unused)
 {
-    const counts_object *self = (counts_object *)object;
+    counts_object *self = (counts_object *)object;
 
     (void)unused;
+    if (!read_all(self))
+        return NULL;
     return ffpy_view_new((char *)self->table.counts, self->table.count * sizeof(int64_t), false,
                          object);
 }

@@ -126,11 +126,15 @@ static int set_wakeup_fd(int fd)
     PyObject *type;
     PyObject *value;
     PyObject *traceback;
+    PyObject *module;
     PyObject *before;
     long number = -1;
 
     PyErr_Fetch(&type, &value, &traceback);
-    before = PyObject_CallFunction(ffpy_helpers.set_wakeup_fd, "i", fd);
+    /* In C there is PySignal_SetWakeupFd, from 3.13 on only. */
+    module = PyImport_ImportModule("_signal");
+    before = module == NULL ? NULL : PyObject_CallMethod(module, "set_wakeup_fd", "i", fd);
+    Py_XDECREF(module);
     if (before != NULL)
         number = PyLong_AsLong(before);
     Py_XDECREF(before);

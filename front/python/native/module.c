@@ -7,7 +7,7 @@ size_t ffpy_share_bytes;
 
 #define HELPERS(each)                                                                              \
     each(dumps) each(dumps_result) each(loads) each(pack_error) each(load_error) each(make_failed) \
-        each(pool_error) each(queue_ended) each(set_wakeup_fd) each(start)
+        each(pool_error) each(queue_ended) each(start)
 
 static PyObject *configure(PyObject *module, PyObject *args, PyObject *kwargs)
 {
@@ -19,7 +19,7 @@ static PyObject *configure(PyObject *module, PyObject *args, PyObject *kwargs)
     Py_ssize_t share_bytes;
 
     (void)module;
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "nOOOOOOOOOO", names,
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "nOOOOOOOOO", names,
                                      &share_bytes HELPERS(PLACE)))
         return NULL;
     HELPERS(SET)

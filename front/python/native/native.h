@@ -26,7 +26,7 @@
 
 /* ---- Functions of the package that the extension calls ------------------- */
 
-/* Set once, by configure(), when the package is imported. */
+/* Set once, by configure(), when what needs workers with an interpreter is imported. */
 struct ffpy_helpers {
     PyObject *dumps;        /* (object, least bytes, list) -> bytes; large buffers go to the list */
     PyObject *dumps_result; /* likewise, in a worker */
@@ -37,8 +37,7 @@ struct ffpy_helpers {
                               -> exception */
     PyObject *pool_error;   /* (code, message) -> exception */
     PyObject *queue_ended;  /* the exception */
-    PyObject *set_wakeup_fd; /* signal.set_wakeup_fd: in C it is there from 3.13 on only */
-    PyObject *start;         /* (number, descriptor for text, initializer, initargs) in a worker */
+    PyObject *start;        /* (number, descriptor for text, initializer, initargs) in a worker */
 };
 
 extern struct ffpy_helpers ffpy_helpers;

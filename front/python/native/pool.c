@@ -26,6 +26,16 @@ struct ffpy_waiter {
 
 /* ---- Errors -------------------------------------------------------------- */
 
+/* Whoever has only counted words has not imported what configures them. */
+static bool import_helpers(void)
+{
+    PyObject *module =
+        ffpy_helpers.pool_error == NULL ? PyImport_ImportModule("forkfold._engine") : NULL;
+
+    Py_XDECREF(module);
+    return ffpy_helpers.pool_error != NULL;
+}
+
 PyObject *ffpy_raise(const ffpy_pool *pool, int code, const char *message)
 {
     PyObject *error;
@@ -46,6 +56,8 @@ PyObject *ffpy_raise(const ffpy_pool *pool, int code, const char *message)
         PyErr_SetString(PyExc_OverflowError, message);
         return NULL;
     }
+    if (!import_helpers())
+        return NULL;
     error = PyObject_CallFunction(ffpy_helpers.pool_error, "is", code, message);
     if (error != NULL)
         PyErr_SetObject((PyObject *)Py_TYPE(error), error);

@@ -73,7 +73,7 @@ static int count(struct counting *counting)
     else
         code = forkfold_count_text(pool, counting->text.buf, (size_t)counting->text.len,
                                    &counting->options, &counting->words);
-    return code < 0 ? code : ffpy_table_read(&counting->table, counting->words);
+    return code < 0 ? code : ffpy_table_open(&counting->table, counting->words);
 }
 
 static PyObject *none_or(bool is_there, long long value)
@@ -118,7 +118,7 @@ static PyObject *run(struct counting *counting)
         return NULL;
     if (ffpy_pool_give_back(counting->pool, count(counting)))
         failures = failure_list(counting->words);
-    if (counting->pool->pool != NULL)
+    if (counting->table.words == NULL && counting->pool->pool != NULL)
         forkfold_words_close(counting->words);
     ffpy_pool_drop(counting->pool);
     if (failures != NULL)
@@ -135,7 +135,7 @@ PyObject *ffpy_count_words(PyObject *module, PyObject *args)
     (void)module;
     if (parse(&counting, args))
         counts = run(&counting);
-    ffpy_table_free(&counting.table);
+    ffpy_table_close(&counting.table);
     PyMem_Free((void *)counting.paths);
     PyBuffer_Release(&counting.text);
     return counts;
