@@ -17,6 +17,7 @@
 
 #include <forkfold/error.h>
 
+#include "platform/barrier.h"
 #include "platform/clock.h"
 #include "platform/event.h"
 #include "pool/call.h"
@@ -353,6 +354,8 @@ void ff_items_end_call(struct forkfold_call *call, int code, const char *format,
     if (call->owner == NULL || !is_in_progress(call))
         return;
     ff_publish(&call->owner->cancelled, 1);
+    /* A worker stores `current` and then reads `cancelled`: it sees this, or is seen on its item. */
+    ff_barrier_send();
     ff_doorbell_ring(pool->layout.supervisor_bell);
 }
 

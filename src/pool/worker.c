@@ -24,6 +24,7 @@
 
 #include <forkfold/error.h>
 
+#include "platform/barrier.h"
 #include "platform/clock.h"
 #include "platform/event.h"
 #include "platform/futex.h"
@@ -670,6 +671,7 @@ _Noreturn void ff_worker_main(const struct ff_worker_options *options)
     }
     ff_crash_install(&areas->head->crash);
     ff_worker_be_here(&worker);
+    ff_barrier_heed();
     initialize(&worker);
     serve(&worker);
 }

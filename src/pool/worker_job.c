@@ -48,6 +48,8 @@ void ff_worker_tell_news(struct ff_worker *worker)
 void ff_worker_enter_item(struct ff_worker *worker, uint64_t item)
 {
     ff_worker_set_current(worker, item + 1);
+    /* Partner: ff_items_end_call, whose barrier is this worker's, too; see platform/barrier.h. */
+    ff_keep_order();
     FF_KILL_POINT("worker.item.begin");
 }
 

@@ -21,6 +21,7 @@
 #include <forkfold/error.h>
 
 #include "model.h"
+#include "platform/barrier.h"
 #include "platform/channel.h"
 #include "platform/error.h"
 #include "platform/event.h"
@@ -71,6 +72,15 @@ static uint64_t raw(const ff_word64 *word)
 uint64_t ff_clock_ns(void)
 {
     return 0;
+}
+
+/* Every store of the model is visible at once. */
+void ff_barrier_heed(void)
+{
+}
+
+void ff_barrier_send(void)
+{
 }
 
 void ff_futex_wait(const ff_word32 *word, uint32_t snapshot, uint64_t until_ns)
