@@ -142,6 +142,13 @@ def test_array_of_objects_is_refused(pool):
         pool.array(5, object)
 
 
+@pytest.mark.parametrize("shape", [2**62, (2**40, 2**40), 2**70, 2**58])
+def test_array_larger_than_any_memory_is_refused(pool, shape):
+    with pytest.raises((MemoryError, forkfold.PoolError)) as caught:
+        pool.array(shape)
+    assert "array of" in str(caught.value)
+
+
 def test_array_takes_a_pool_that_is_open():
     with forkfold.Pool(1):
         pass

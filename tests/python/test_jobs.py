@@ -379,6 +379,14 @@ def test_chunks_of_nothing_are_refused(arguments):
 
 # ---- Pools that are lent -----------------------------------------------------
 
+def test_what_is_no_pool_is_refused():
+    for job in (lambda: forkfold.primes(10, pool=2), lambda: forkfold.sum([1], pool=2),
+                lambda: forkfold.statistics([1], pool=2),
+                lambda: next(forkfold.Pipeline(abs).run([1], pool=2))):
+        with pytest.raises(TypeError, match="pool must be a forkfold.Pool, not 2"):
+            job()
+
+
 def test_closed_pools_are_refused():
     pool = forkfold.Pool(1)
     pool.terminate()

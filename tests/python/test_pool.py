@@ -5,6 +5,7 @@ import datetime
 import decimal
 import functools
 import gc
+import io
 import itertools
 import math
 import multiprocessing
@@ -21,6 +22,7 @@ from hypothesis import strategies as st
 
 import forkfold
 import functions
+from forkfold import _progress
 
 # ---- The same as the loop ----------------------------------------------------
 
@@ -144,6 +146,43 @@ def test_without_cloudpickle_the_error_names_it(pool, monkeypatch):
     monkeypatch.setitem(sys.modules, "cloudpickle", None)
     with pytest.raises((AttributeError, TypeError, pickle.PicklingError), match="cloudpickle"):
         pool.map(lambda x: x, range(3))
+
+
+@pytest.mark.parametrize("call", [
+    lambda pool, item: pool.map(functions.square, [1, item]),
+    lambda pool, item: pool.apply(functions.square, (item,)),
+    lambda pool, item: pool.apply_async(functions.square, (item,)).get(),
+    lambda pool, item: list(pool.imap(functions.square, [item])),
+])
+def test_arguments_that_cannot_be_pickled_are_told_with_a_way_out(pool, call, monkeypatch):
+    with pytest.raises(TypeError, match="an argument cannot be pickled .*lock.*; let the workers"):
+        call(pool, threading.Lock())
+    monkeypatch.setitem(sys.modules, "cloudpickle", None)
+    with pytest.raises((AttributeError, pickle.PicklingError),
+                       match="an argument cannot be pickled .*lambda.*install cloudpickle"):
+        call(pool, lambda: 1)
+
+
+class Stubborn(TypeError):
+    """An exception of the user's, for which no other will do."""
+
+    def __init__(self, _code, _text):
+        super().__init__("stubborn")
+
+
+class Unwilling:
+    def __reduce__(self):
+        raise Stubborn(1, "no")
+
+
+def test_exceptions_of_reducers_stay_what_they_are(pool):
+    with pytest.raises(Stubborn, match="^stubborn$"):
+        pool.apply(functions.square, (Unwilling(),))
+
+
+def test_functions_that_hold_what_cannot_be_pickled_are_named(pool):
+    with pytest.raises(TypeError, match="partial.*square.* cannot be pickled .*lock"):
+        pool.map(functools.partial(functions.square, threading.Lock()), [1])
 
 
 def test_result_that_cannot_be_pickled_says_so(pool):
@@ -331,6 +370,48 @@ def test_call_arguments_that_make_no_sense_are_refused(pool, keywords):
         pool.imap(functions.square, [1], buffersize=0)
 
 
+@pytest.mark.parametrize("call, name", [
+    (lambda pool: forkfold.Pool("2"), "processes"),
+    (lambda pool: forkfold.Pool(2.0), "processes"),
+    (lambda pool: forkfold.Pool(1, initargs=5), "initargs"),
+    (lambda pool: forkfold.Pool(1, max_deaths="3"), "max_deaths"),
+    (lambda pool: forkfold.Executor("2"), "max_workers"),
+    (lambda pool: pool.map(functions.square, [1], timeout="2s"), "timeout"),
+    (lambda pool: pool.map(functions.square, [1], deadline="2s"), "deadline"),
+    (lambda pool: pool.map(functions.square, [1], chunksize="2"), "chunksize"),
+    (lambda pool: pool.imap(functions.square, [1], buffersize=1.5), "buffersize"),
+    (lambda pool: pool.apply(functions.square, 5), "args"),
+    (lambda pool: pool.apply_async(functions.square, (5,), callback=3), "callback"),
+    (lambda pool: pool.map_async(functions.square, [5], error_callback="f"), "error_callback"),
+    (lambda pool: forkfold.Executor(1).map(functions.square, [1], timeout="1"), "timeout"),
+    (lambda pool: pool.map(5, [1]), "function"),
+    (lambda pool: pool.imap("square", [1]), "function"),
+    (lambda pool: pool.array("5"), "shape"),
+    (lambda pool: pool.array((5, 2.5)), "shape"),
+])
+def test_arguments_of_wrong_types_are_named(pool, call, name):
+    with pytest.raises(TypeError, match=f"{name} must be .* not "):
+        call(pool)
+
+
+@pytest.mark.parametrize("call, name", [
+    (lambda pool: forkfold.Pool(2**32), "processes"),
+    (lambda pool: forkfold.Pool(1, max_deaths=-1), "max_deaths"),
+    (lambda pool: forkfold.Pool(1, max_deaths=2**32), "max_deaths"),
+    (lambda pool: forkfold.Pool(1, worker_memory=2**64), "worker_memory"),
+    (lambda pool: pool.map(functions.square, [1], retries=2**32), "retries"),
+    (lambda pool: forkfold.Queue(producers=2**32, pool=pool), "producers"),
+    (lambda pool: forkfold.Queue(2**64, pool=pool), "capacity"),
+])
+def test_numbers_that_the_library_has_no_room_for_are_refused(pool, call, name):
+    with pytest.raises(ValueError, match=f"{name} must be "):
+        call(pool)
+
+
+def test_large_chunks_are_those_of_all_items(pool):
+    assert pool.map(functions.square, [1, 2], chunksize=2**70) == [1, 4]
+
+
 def test_initializer_must_be_callable():
     with pytest.raises(TypeError):
         forkfold.Pool(1, initializer=5)
@@ -403,6 +484,37 @@ def test_progress_is_shown_on_standard_error(pool, capsys, monkeypatch, has_tqdm
     with pytest.raises(ZeroDivisionError):
         pool.map(functions.invert, [0, 1], progress=True)
     assert "7" in capsys.readouterr().err
+
+
+class Text(io.StringIO):
+    """Standard error that is a terminal, or not."""
+
+    def __init__(self, is_terminal):
+        super().__init__()
+        self.is_terminal = is_terminal
+
+    def isatty(self):
+        return self.is_terminal
+
+
+@pytest.mark.parametrize("is_terminal", [True, False])
+def test_progress_is_lines_where_nothing_can_be_written_over(pool, monkeypatch, is_terminal):
+    monkeypatch.setitem(sys.modules, "tqdm", None)
+    monkeypatch.setattr(_progress, "_LINE_SECONDS", 0.0)
+    monkeypatch.setattr(_progress, "_PERIOD_SECONDS", 0.0)
+    shown = Text(is_terminal)
+    monkeypatch.setattr(sys, "stderr", shown)
+    pool.map(functions.square, range(3), progress=True)
+    assert shown.getvalue() == (
+        "\r1 of 3 items\r2 of 3 items\r3 of 3 items\r3 of 3 items\n" if is_terminal else
+        "1 of 3 items\n2 of 3 items\n3 of 3 items\n3 of 3 items\n")
+    monkeypatch.setattr(_progress, "_LINE_SECONDS", 1e9)
+    quick = Text(False)
+    monkeypatch.setattr(sys, "stderr", quick)
+    list(pool.imap(functions.square, range(3), progress=True))
+    assert quick.getvalue() == "3 of 3 items\n"
+    monkeypatch.setattr(sys, "stderr", None)
+    assert pool.map(functions.square, range(3), progress=True) == [0, 1, 4]
 
 
 def test_stats_count_what_was_done(pool):

@@ -283,13 +283,19 @@ def test_worker_cannot_open_a_queue(pool):
 
 def test_arguments_that_make_no_sense_are_refused(pool):
     for wrong in ({"capacity": 0}, {"item_bytes": 0}, {"producers": 0}):
-        with pytest.raises(ValueError, match="1 or more"):
+        with pytest.raises(ValueError, match="at least 1"):
             forkfold.Queue(pool=pool, **wrong)
+        with pytest.raises(TypeError, match=f"{next(iter(wrong))} must be an integer"):
+            forkfold.Queue(pool=pool, **dict.fromkeys(wrong, "5"))
+    with pytest.raises(TypeError, match="pool must be a forkfold.Pool, not 3"):
+        forkfold.Queue(pool=3)
     with pytest.raises(ValueError, match="producers"):
         forkfold.Queue(pool=pool, producers=65)
     shared = forkfold.Queue(pool=pool)
     with pytest.raises(ValueError, match="non-negative"):
         shared.get(timeout=-1)
+    with pytest.raises(TypeError, match="timeout must be .*'1s'"):
+        shared.get(timeout="1s")
     with pytest.raises(ValueError, match="most"):
         shared.get_many(0)
 

@@ -154,6 +154,15 @@ def test_arguments_that_make_no_sense_are_refused(folder, pool):
         forkfold.count_words(folder, errors="ignore")
     with pytest.raises(ValueError, match="at least 1"):
         forkfold.count_words(folder, processes=0)
+    with pytest.raises(TypeError, match="processes must be an integer"):
+        forkfold.count_words(folder, processes="2")
+    for memory in (-5, 0, "1G", 1.5, 2**64):
+        with pytest.raises(ValueError, match="memory must be a positive number of bytes"):
+            forkfold.count_words(folder, memory=memory)
+    with pytest.raises(TypeError, match="timeout must be a number of seconds, not '2s'"):
+        forkfold.count_words(folder, timeout="2s")
+    with pytest.raises(TypeError, match="pool must be a forkfold.Pool, not 2"):
+        forkfold.count_words(folder, pool=2)
     with pytest.raises(ValueError, match="of a pool"):
         forkfold.count_words(folder, processes=1, pool=pool)
     with pytest.raises(UnicodeEncodeError):

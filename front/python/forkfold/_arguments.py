@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import operator
+import time
 from typing import Any, Literal
 
 from forkfold._native import available_cpus
@@ -12,26 +13,85 @@ Errors = Literal["raise", "collect"]
 
 RETRIES = 2
 
+# What the library's counts hold: those of processes and of times have 32 bits.
+COUNT_MOST, LARGE_MOST = 2**32 - 1, 2**63 - 1
+
 
 def whole_number(name: str, value: Any) -> int:
     """The value as an int; TypeError if it is not a whole number."""
     try:
-        return operator.index(value)
+        return int(operator.index(value))
     except TypeError:
         raise TypeError(f"{name} must be an integer, not {value!r}") from None
 
 
-def at_least_one(name: str, value: Any) -> int:
-    """Likewise, and ValueError if it is below 1."""
+def at_most(name: str, number: int, most: int) -> int:
+    """The number; ValueError if it is above the most."""
+    if number > most:
+        raise ValueError(f"{name} must be at most {most}, not {number}")
+    return number
+
+
+def at_least_one(name: str, value: Any, most: int = LARGE_MOST) -> int:
+    """The value as an int; TypeError if it is none, ValueError below 1 or above the most."""
     number = whole_number(name, value)
     if number < 1:
         raise ValueError(f"{name} must be at least 1, not {number}")
-    return number
+    return at_most(name, number, most)
+
+
+def processes(value: Any) -> int:
+    """How many processes that asks for."""
+    if value is None:
+        return available_cpus()
+    number = whole_number("processes", value)
+    if number < 1:
+        raise ValueError("Number of processes must be at least 1")
+    return at_most("processes", number, COUNT_MOST)
+
+
+def byte_count(name: str, value: Any) -> int:
+    """A limit of memory, or 0 for none."""
+    if value is None:
+        return 0
+    if isinstance(value, bool) or not isinstance(value, int) or not 0 < value <= LARGE_MOST:
+        raise ValueError(f"{name} must be a positive number of bytes (2**30 for a GiB) or None, "
+                         f"not {value!r}")
+    return value
+
+
+def as_ns(name: str, seconds: Any) -> int:
+    """A time that a caller has set, or 0 for none; TypeError or ValueError if it is no time."""
+    if seconds is None:
+        return 0
+    try:
+        is_time = 0 < seconds < 1e9
+    except TypeError:
+        raise TypeError(f"{name} must be a number of seconds, not {seconds!r}") from None
+    if not is_time:
+        raise ValueError(f"{name} must be a number of seconds above 0, not {seconds!r}")
+    return max(1, int(seconds * 1e9))
+
+
+def later(seconds: Any) -> float:
+    """When a timeout from now on is over; TypeError if it is none."""
+    try:
+        return time.monotonic() + seconds  # type: ignore[no-any-return]
+    except TypeError:
+        raise TypeError(f"timeout must be a number of seconds or None, not {seconds!r}") from None
+
+
+def callback(name: str, value: Any) -> None:
+    """TypeError if it can be called neither now nor later."""
+    if value is not None and not callable(value):
+        raise TypeError(f"{name} must be a function or None, not {value!r}")
 
 
 def workers(num_workers: Any) -> int:
     """How many processes that asks for."""
-    return available_cpus() if num_workers is None else at_least_one("num_workers", num_workers)
+    if num_workers is None:
+        return available_cpus()
+    return at_least_one("num_workers", num_workers, COUNT_MOST)
 
 
 class Options:
@@ -44,16 +104,7 @@ class Options:
             raise ValueError(f"retries must be a number of times, not {retries!r}")
         self.timeout_ns = as_ns("timeout", timeout)
         self.deadline_ns = as_ns("deadline", deadline)
-        self.attempts = retries + 1
-
-
-def as_ns(name: str, seconds: float | None) -> int:
-    """A time that a caller has set, or 0 for none; ValueError if it is none at all."""
-    if seconds is None:
-        return 0
-    if not 0 < seconds < 1e9:
-        raise ValueError(f"{name} must be a number of seconds above 0, not {seconds!r}")
-    return max(1, int(seconds * 1e9))
+        self.attempts = at_most("retries", retries, COUNT_MOST - 1) + 1
 
 
 def collects(errors: str) -> bool:

@@ -20,7 +20,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any, Protocol
 
-from forkfold import _errors, _native, _pickling, _worker
+from forkfold import _arguments, _errors, _native, _pickling, _worker
 from forkfold._arguments import RETRIES, Options
 
 # Kinds and modes of calls; see native/native.h.
@@ -141,7 +141,7 @@ class Engine:
     def drive(self, is_done: Callable[[], bool], timeout: float | None = None) -> bool:
         """Waits until is_done, for so many seconds at most.  Returns whether it is."""
         native = self.native
-        until = None if timeout is None else time.monotonic() + timeout
+        until = None if timeout is None else _arguments.later(timeout)
         while True:
             generation = native.generation
             if self.jobs:

@@ -28,5 +28,9 @@ def workers(pool: Pool | None, count: int, memory: int = 0) -> Iterator[_native.
 
 
 def native_of(pool: Pool) -> _native.Pool:
+    """The C library's pool behind it; TypeError or ValueError if it is none that is open."""
+    from forkfold.pool import check_pool
+
+    check_pool(pool)
     pool._check_running()
     return pool._engine.native

@@ -9,12 +9,14 @@ import pickle
 import sys
 import types
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NoReturn
 
 PROTOCOL = 5
 
 # What pickle raises for functions and classes that cannot be found by their names.
 _UNPICKLABLE = (pickle.PicklingError, AttributeError, TypeError)
+
+_ADVICE = ": define it at the top of a module, or install cloudpickle"
 
 _by_reference = (types.FunctionType, types.BuiltinFunctionType, type)
 
@@ -74,17 +76,27 @@ def dumps(obj: object, least: int, views: list[memoryview]) -> bytes:
     keep = _keeper(least, views)
     try:
         return _plain_dumps(obj, keep)
-    except _UNPICKLABLE:
+    except _UNPICKLABLE as error:
         cloudpickle = _cloudpickle()
         if cloudpickle is None:
-            raise
+            _refuse("an argument", error, _ADVICE)
         views.clear()
         try:
             pickled: bytes = cloudpickle.dumps(obj, PROTOCOL, buffer_callback=keep)
             return pickled
         except Exception:  # pylint: disable=broad-except
             pass
-        raise
+        _refuse("an argument", error)
+
+
+def _refuse(what: str, error: Exception, advice: str = "") -> NoReturn:
+    """Raises the error again, with what cannot be pickled, and the advice if it is about a name that
+    workers would not find; what is left to do about anything else."""
+    if type(error) not in _UNPICKLABLE:
+        raise error  # somebody's own
+    if isinstance(error, TypeError):
+        advice = "; let the workers make it, in the function or in an initializer of the pool"
+    raise type(error)(f"{what} cannot be pickled ({error}){advice}") from error
 
 
 def dumps_result(obj: object, least: int, views: list[memoryview]) -> bytes:
@@ -117,20 +129,28 @@ def _is_unknown(function: object, known: dict[str, object]) -> bool:
 
 def dump_function(function: Callable[..., Any], known: dict[str, object]) -> tuple[bytes, bool]:
     """The pickled function, and whether it is the same object each time that it is loaded."""
+    if not callable(function):
+        raise TypeError(f"the function must be a callable, not {function!r}")
     is_named = isinstance(function, _by_reference)
-    reason = None
     if is_named and _is_unknown(function, known):
-        reason = (f"{function!r} was defined in __main__ after the pool was opened, so its workers "
-                  "do not know it: define it before")
-    else:
-        try:
-            return _plain_dumps(function, None), is_named
-        except _UNPICKLABLE as error:
-            reason = f"{function!r} cannot be pickled ({error}): make it a function of a module"
-            cause = error
-    cloudpickle = _cloudpickle()
-    if cloudpickle is not None:
-        return cloudpickle.dumps(function, PROTOCOL), False
-    if is_named and "after the pool" in reason:
-        raise pickle.PicklingError(f"{reason}, open a new pool, or install cloudpickle")
-    raise type(cause)(f"{reason}, or install cloudpickle") from cause
+        cloudpickle = _cloudpickle()
+        if cloudpickle is None:
+            raise pickle.PicklingError(
+                f"{function!r} was defined in __main__ after the pool was opened, so its workers do "
+                "not know it: define it before, open a new pool, or install cloudpickle")
+        return _dump_closure(cloudpickle, function), False
+    try:
+        return _plain_dumps(function, None), is_named
+    except _UNPICKLABLE as error:
+        cloudpickle = _cloudpickle()
+        if cloudpickle is None:
+            _refuse(repr(function), error, _ADVICE)
+    return _dump_closure(cloudpickle, function), False
+
+
+def _dump_closure(cloudpickle: Any, function: Callable[..., Any]) -> bytes:
+    try:
+        pickled: bytes = cloudpickle.dumps(function, PROTOCOL)
+        return pickled
+    except _UNPICKLABLE as error:
+        _refuse(repr(function), error)

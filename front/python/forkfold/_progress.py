@@ -7,16 +7,20 @@ import sys
 import time
 from typing import Any
 
-_PERIOD_SECONDS = 0.1
+# Between two looks of a line that is written over, and between two lines where none can be.
+_PERIOD_SECONDS, _LINE_SECONDS = 0.1, 5.0
 
 
 class Progress:
-    """By tqdm, or a line that is written over where that is not installed."""
+    """By tqdm; where that is not installed, by a line that is written over on a terminal, and by
+    a line every few seconds, and one at the end, elsewhere."""
 
     def __init__(self, total: int | None) -> None:
         self._total = total
         self._done = 0
-        self._shown_at = 0.0
+        self._is_closed = False
+        self._is_terminal = sys.stderr is not None and sys.stderr.isatty()
+        self._next_at = 0.0 if self._is_terminal else time.monotonic() + _LINE_SECONDS
         self._bar: Any = None
         try:
             from tqdm import tqdm
@@ -29,20 +33,24 @@ class Progress:
         self._done += 1
         if self._bar is not None:
             self._bar.update()
-        elif time.monotonic() - self._shown_at >= _PERIOD_SECONDS:
-            self._show("")
+        elif time.monotonic() >= self._next_at:
+            self._show(self._is_terminal)
 
     def close(self) -> None:
         """No more will be."""
         if self._bar is not None:
             self._bar.close()
-        else:
-            self._show("\n")
+        elif not self._is_closed:
+            self._is_closed = True
+            self._show(False)
 
-    def _show(self, end: str) -> None:
-        self._shown_at = time.monotonic()
+    def _show(self, stays: bool) -> None:
+        """Stays: what comes next is written over it."""
+        self._next_at = time.monotonic() + (_PERIOD_SECONDS if self._is_terminal else _LINE_SECONDS)
         of = "" if self._total is None else f" of {self._total}"
-        print(f"\r{self._done}{of} items", end=end, file=sys.stderr, flush=True)
+        if sys.stderr is not None:
+            print("\r" * self._is_terminal + f"{self._done}{of} items", end="" if stays else "\n",
+                  file=sys.stderr, flush=True)
 
     def __enter__(self) -> Progress:
         return self

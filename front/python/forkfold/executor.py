@@ -13,7 +13,7 @@ from typing import Any, ParamSpec, TypeVar
 
 from multiprocessing import TimeoutError as WaitTimeout
 
-from forkfold import _engine
+from forkfold import _arguments, _engine
 from forkfold._arguments import RETRIES, Options
 from forkfold._progress import no_progress
 from forkfold.pool import IMapIterator, Pool
@@ -51,7 +51,7 @@ class Executor(_Base):
     def __init__(self, max_workers: int | None = None, *,
                  initializer: Callable[..., object] | None = None, initargs: Iterable[Any] = (),
                  max_tasks_per_child: int | None = None) -> None:
-        if max_workers is not None and max_workers < 1:
+        if max_workers is not None and _arguments.whole_number("max_workers", max_workers) < 1:
             raise ValueError("max_workers must be greater than 0")
         self._pool = Pool(max_workers, initializer, initargs, max_tasks_per_child)
         self._is_shut = False
@@ -75,10 +75,11 @@ class Executor(_Base):
         """
         if self._is_shut:
             raise RuntimeError("cannot schedule new futures after shutdown")
-        if chunksize < 1:
+        if _arguments.whole_number("chunksize", chunksize) < 1:
             raise ValueError("chunksize must be >= 1.")
-        if buffersize is not None and buffersize < 1:
+        if buffersize is not None and _arguments.whole_number("buffersize", buffersize) < 1:
             raise ValueError("buffersize must be None or > 0")
+        until = None if timeout is None else _arguments.later(timeout)
         rows: Iterable[Any] = zip(*iterables)
         if buffersize is None:
             rows = list(rows)
@@ -88,7 +89,7 @@ class Executor(_Base):
             Options(None, None, RETRIES), False, no_progress)
         results._fill()
         self._pool._keep(results)
-        return _until(results, None if timeout is None else time.monotonic() + timeout)
+        return _until(results, until)
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
         """Takes no more calls; what is begun goes on, and is waited for if wait is true."""

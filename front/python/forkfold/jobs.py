@@ -16,7 +16,7 @@ import sys
 from collections.abc import Iterator
 from typing import Any
 
-from forkfold import _lent, _native
+from forkfold import _arguments, _lent, _native
 from forkfold.pool import Pool
 
 # Multiplications in a product from which the workers of a pool are worth it, and from which opening
@@ -206,7 +206,7 @@ def count_primes(limit: int, *, pool: Pool | None = None) -> int:
 
 
 def _as_limit(limit: int) -> int:
-    number = operator.index(limit)
+    number = _arguments.whole_number("limit", limit)
     if number >= 2 ** 64:
         raise ValueError(f"the limit of primes must be below 2**64, not {number}")
     return max(number, 0)
@@ -224,8 +224,14 @@ def chunk_size(items: int, workers: int, seconds_per_item: float = 0.0) -> int:
     A quarter of each worker's share, but 100 at least if there are so many for each; and what takes
     a quarter of a second at most, if it is said how long an item takes.
     """
-    items, workers = operator.index(items), operator.index(workers)
-    if items < 1 or workers < 1 or not seconds_per_item >= 0:
+    items = _arguments.whole_number("items", items)
+    workers = _arguments.whole_number("workers", workers)
+    try:
+        is_time = seconds_per_item >= 0
+    except TypeError:
+        raise TypeError("seconds_per_item must be a number of seconds, not "
+                        f"{seconds_per_item!r}") from None
+    if items < 1 or workers < 1 or not is_time:
         raise ValueError(f"there is no chunk of {items} items for {workers} workers that take "
                          f"{seconds_per_item} s for each")
     return _native.chunk_size(items, workers, seconds_per_item)

@@ -10,7 +10,7 @@ from typing import Any
 
 from forkfold import _arguments, _engine, _errors, _native
 from forkfold._arguments import RETRIES, Errors, Options
-from forkfold.pool import Pool
+from forkfold.pool import Pool, check_pool
 
 BATCH_SIZE = 250
 
@@ -48,7 +48,7 @@ class Pipeline:
         for stage in stages:
             if not callable(stage):
                 raise TypeError(f"stages of a pipeline are functions, not {stage!r}")
-        if replicas is None or isinstance(replicas, int):
+        if not isinstance(replicas, Sequence) or isinstance(replicas, str):
             replicas = [replicas] * len(stages)
         if len(replicas) != len(stages):
             raise ValueError(f"there are {len(stages)} stages, and replicas for {len(replicas)}")
@@ -70,6 +70,7 @@ class Pipeline:
         """
         if pool is None:
             return self._run_alone(items)
+        check_pool(pool)
         pool._check_running()
         return self._run(items, pool)
 
@@ -90,11 +91,7 @@ class Pipeline:
 
 def _check_count(name: str, count: int | None) -> int:
     """The number, or 0 for None."""
-    if count is None:
-        return 0
-    if count < 1:
-        raise ValueError(f"{name} must be 1 or more, not {count}")
-    return count
+    return 0 if count is None else _arguments.at_least_one(name, count)
 
 
 class _Run:

@@ -35,9 +35,25 @@ _QUICK_SECONDS = 0.05
 def _check_chunksize(chunksize: int | None) -> int:
     if chunksize is None:
         return 0
-    if chunksize < 1:
-        raise ValueError(f"Chunksize must be 1+, not {chunksize:n}")
-    return chunksize
+    number = _arguments.whole_number("chunksize", chunksize)
+    if number < 1:
+        raise ValueError(f"Chunksize must be 1+, not {number:n}")
+    return min(number, _arguments.LARGE_MOST)
+
+
+def _as_arguments(name: str, args: Iterable[Any]) -> tuple[Any, ...]:
+    try:
+        iterator = iter(args)
+    except TypeError:
+        raise TypeError(f"{name} must be the arguments in a tuple, (x,) if it is one, not "
+                        f"{args!r}") from None
+    return tuple(iterator)
+
+
+def check_pool(pool: object) -> None:
+    """TypeError unless it is a pool."""
+    if not isinstance(pool, Pool):
+        raise TypeError(f"pool must be a forkfold.Pool, not {pool!r}")
 
 
 # ---- Results -----------------------------------------------------------------
@@ -47,6 +63,8 @@ class AsyncResult(Generic[T]):
 
     def __init__(self, pool: Pool, callback: Callable[[T], object] | None,
                  error_callback: Callable[[BaseException], object] | None) -> None:
+        _arguments.callback("callback", callback)
+        _arguments.callback("error_callback", error_callback)
         self._pool: Pool | None = pool
         self._engine = pool._engine
         self._callback = callback
@@ -359,23 +377,22 @@ class Pool:
                  initargs: Iterable[Any] = (), maxtasksperchild: int | None = None, *,
                  worker_memory: int | None = None, recycle_memory: int | None = None,
                  max_deaths: int | None = None) -> None:
-        if processes is None:
-            processes = _native.available_cpus()
-        if processes < 1:
-            raise ValueError("Number of processes must be at least 1")
+        processes = _arguments.processes(processes)
         if maxtasksperchild is not None and (not isinstance(maxtasksperchild, int)
                                              or maxtasksperchild <= 0):
-            raise ValueError("maxtasksperchild must be a positive int or None")
+            raise ValueError("maxtasksperchild must be a positive int or None, not "
+                             f"{maxtasksperchild!r}")
         if initializer is not None and not callable(initializer):
-            raise TypeError("initializer must be a callable")
-        for name, limit in (("worker_memory", worker_memory), ("recycle_memory", recycle_memory)):
-            if limit is not None and (not isinstance(limit, int) or limit <= 0):
-                raise ValueError(f"{name} must be a positive number of bytes or None, not {limit!r}")
+            raise TypeError(f"initializer must be a callable, not {initializer!r}")
+        deaths = 0 if max_deaths is None else \
+            _arguments.at_least_one("max_deaths", max_deaths, _arguments.COUNT_MOST)
+        limits = (_arguments.byte_count("worker_memory", worker_memory),
+                  _arguments.byte_count("recycle_memory", recycle_memory))
         self._processes = processes
         self._opened_at = time.monotonic()
-        self._engine = _engine.Engine(processes, initializer, tuple(initargs),
-                                      maxtasksperchild or 0, worker_memory or 0,
-                                      recycle_memory or 0, max_deaths or 0)
+        self._engine = _engine.Engine(processes, initializer, _as_arguments("initargs", initargs),
+                                      min(maxtasksperchild or 0, _arguments.LARGE_MOST), *limits,
+                                      deaths)
         self._imaps: weakref.WeakSet[IMapIterator[Any]] = weakref.WeakSet()
         # Whoever does not even begin to read the results wants the items run all the same.
         self._unread: set[IMapIterator[Any]] = set()
@@ -406,8 +423,8 @@ class Pool:
         self._check_running()
         result = AsyncResult(self, callback, error_callback)
         if timeout is None and deadline is None and retries == RETRIES:
-            self._engine.singles.put(self._engine.dump_function(func), tuple(args),
-                                     dict(kwds or {}), result)
+            self._engine.singles.put(self._engine.dump_function(func),
+                                     _as_arguments("args", args), dict(kwds or {}), result)
         else:
             options = Options(timeout, deadline, retries)
             _One(self._engine, self._begin_apply(func, args, kwds, options), result)
@@ -419,7 +436,8 @@ class Pool:
                      kwds: Mapping[str, Any] | None, options: Options) -> _native.Call:
         self._check_running()
         function = self._engine.dump_function(func)
-        item = (function[0], function[1], tuple(args), dict(kwds) if kwds else None)
+        item = (function[0], function[1], _as_arguments("args", args),
+                dict(kwds) if kwds else None)
         return self._engine.begin(_engine.MAP, _engine.APPLY, (b"", True), [item], 1, options)
 
     # ---- All at once ---------------------------------------------------------
@@ -557,8 +575,8 @@ class Pool:
               buffersize: int | None, options: Options, errors: str,
               progress: bool) -> IMapIterator[T]:
         self._check_running()
-        if buffersize is not None and buffersize < 1:
-            raise ValueError(f"buffersize must be 1+, not {buffersize}")
+        if buffersize is not None:
+            buffersize = _arguments.at_least_one("buffersize", buffersize)
         length = getattr(iterable, "__len__", None)
         shown = Progress(length() if length is not None else None) if progress else no_progress
         iterator: IMapIterator[T] = IMapIterator(
@@ -578,14 +596,19 @@ class Pool:
         import numpy
 
         kind = numpy.dtype(dtype)
-        count = math.prod(shape) if isinstance(shape, tuple) else shape
+        sizes = [_arguments.whole_number("shape", size)
+                 for size in (shape if isinstance(shape, (tuple, list)) else (shape,))]
+        count = math.prod(sizes)
         if kind.hasobject:
             raise TypeError("an array of Python objects cannot be shared")
-        if count < 0 or count * kind.itemsize == 0:
-            return numpy.zeros(shape, kind)
+        if count * kind.itemsize == 0 or min(sizes, default=0) < 0:
+            return numpy.zeros(sizes, kind)
+        if count * kind.itemsize > _arguments.LARGE_MOST:
+            raise MemoryError(f"an array of {count} elements of {kind.itemsize} bytes is larger than "
+                              "any memory")
         self._check_running()
         memory: Any = self._engine.native.array(count * kind.itemsize)
-        return numpy.frombuffer(memory, kind).reshape(shape)
+        return numpy.frombuffer(memory, kind).reshape(sizes)
 
     # ---- The end -------------------------------------------------------------
 

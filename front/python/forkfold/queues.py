@@ -9,8 +9,8 @@ from contextlib import contextmanager
 from queue import Empty, Full
 from typing import Any, Generic, TypeVar
 
-from forkfold import _engine, _errors, _native
-from forkfold.pool import Pool, newest_pool
+from forkfold import _arguments, _engine, _errors, _native
+from forkfold.pool import Pool, check_pool, newest_pool
 
 T = TypeVar("T")
 
@@ -35,12 +35,12 @@ class Queue(Generic[T]):
 
     def __init__(self, capacity: int = CAPACITY, *, item_bytes: int = ITEM_BYTES,
                  producers: int = 1, pool: Pool | None = None) -> None:
-        for name, number in (("capacity", capacity), ("item_bytes", item_bytes),
-                             ("producers", producers)):
-            if number < 1:
-                raise ValueError(f"{name} must be 1 or more, not {number}")
+        capacity = _arguments.at_least_one("capacity", capacity)
+        item_bytes = _arguments.at_least_one("item_bytes", item_bytes)
+        producers = _arguments.at_least_one("producers", producers, _arguments.COUNT_MOST)
         if pool is None:
             pool = newest_pool("a queue")
+        check_pool(pool)
         self._engine: _engine.Engine | None = pool._engine
         self._item_bytes = item_bytes
         self._native = pool._engine.native.queue(capacity, item_bytes, producers)
@@ -118,8 +118,7 @@ class Queue(Generic[T]):
 
     def get_many(self, most: int, timeout: float | None = None) -> list[T]:
         """Waits for an item as get() does, and takes it and those behind it, at most so many."""
-        if most < 1:
-            raise ValueError(f"most must be 1 or more, not {most}")
+        most = _arguments.at_least_one("most", most)
         items = [self.get(timeout=timeout)]
         try:
             while len(items) < most:
@@ -204,8 +203,12 @@ def _seconds(block: bool, timeout: float | None) -> float:
         return 0
     if timeout is None:
         return _FOR_EVER
-    if timeout < 0:
-        raise ValueError("'timeout' must be a non-negative number")
+    try:
+        is_time = timeout >= 0
+    except TypeError:
+        raise TypeError(f"timeout must be a number of seconds or None, not {timeout!r}") from None
+    if not is_time:
+        raise ValueError(f"'timeout' must be a non-negative number, not {timeout!r}")
     return min(timeout, _FOR_EVER)
 
 

@@ -151,7 +151,7 @@ def _in_pieces(read: Callable[[int, int], list[T]]) -> Iterator[T]:
 # ---- Arguments ---------------------------------------------------------------
 
 def _choose(name: str, choices: dict[str, int], chosen: str) -> int:
-    number = choices.get(chosen)
+    number = choices.get(chosen) if isinstance(chosen, str) else None
     if number is None:
         raise ValueError(f"{name} is one of {', '.join(map(repr, choices))}, not {chosen!r}")
     return number
@@ -195,9 +195,7 @@ def _encode_text(text: str | bytes | bytearray | memoryview) -> bytes | memoryvi
 
 def _count_workers(processes: int | None, text: bytes | memoryview | None) -> int:
     if processes is not None:
-        if processes < 1:
-            raise ValueError("Number of processes must be at least 1")
-        return processes
+        return _arguments.processes(processes)
     cpus = _native.available_cpus()
     if text is None:
         return cpus
@@ -247,7 +245,8 @@ def count_words(paths: Path | Iterable[Path] | None = None, /, *,
                  _choose("rule", _RULES, rule), _choose("invalid", _INVALID, invalid),
                  os.fsencode(pattern), recursive, options.timeout_ns, options.deadline_ns,
                  options.attempts)
-    with _lent.workers(pool, _count_workers(processes, encoded), memory or 0) as native:
+    with _lent.workers(pool, _count_workers(processes, encoded),
+                       _arguments.byte_count("memory", memory)) as native:
         counts = WordCounts(_native.count_words(native, *arguments))
     if counts.failures and not collects:
         raise InputsFailed(counts)
