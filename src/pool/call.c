@@ -206,7 +206,7 @@ int ff_call_open_spill(forkfold_pool *pool, unsigned slot)
     char message[FF_MESSAGE_BYTES];
 
     FF_KILL_POINT("driver.spill.ask");
-    int fd = supervisor_is_there(pool) ? ff_spill_open(&pool->spill, slot) : -1;
+    int fd = supervisor_is_there(pool) ? ff_spill_open(&pool->spill, &pool->asker, slot) : -1;
 
     if (fd >= 0)
         return fd;
@@ -221,7 +221,7 @@ void ff_call_empty_spill(forkfold_pool *pool)
     if (!ff_pool_is_here(pool) || ff_peer_get(&pool->layout.supervisor->has_spilled) == 0 ||
         !supervisor_is_there(pool))
         return;
-    if (ff_spill_empty(&pool->spill) == 0)
+    if (ff_spill_empty(&pool->asker) == 0)
         ff_own_set(&pool->layout.supervisor->has_spilled, 0);
 }
 

@@ -48,6 +48,7 @@ struct forkfold_pool {
     unsigned watch_count;
     unsigned max_deaths;   /* of calls on items */
     uint64_t memory_bytes; /* wanted by whoever opened the pool, or 0 */
+    struct ff_asker asker;
     struct ff_spill_files spill;
     struct ff_items items;
     struct ff_files files;

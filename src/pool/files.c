@@ -41,8 +41,9 @@ static int vacate_closed(const struct ff_files_shared *shared, struct ff_file_ma
 }
 
 /* 0, also when the file has been closed meanwhile. */
-static int map_one(int channel, unsigned number, const struct ff_file_mapping *wanted,
-                   uint64_t offset, struct ff_file_mapping *mapping)
+static int map_one(const struct ff_asker *asker, unsigned number,
+                   const struct ff_file_mapping *wanted, uint64_t offset,
+                   struct ff_file_mapping *mapping)
 {
     struct ff_question question = {
         .wish = FF_WISH_FILE, .number = number, .serial = wanted->serial};
@@ -51,7 +52,7 @@ static int map_one(int channel, unsigned number, const struct ff_file_mapping *w
     int cause;
 
     FF_KILL_POINT("worker.file.ask");
-    if (ff_question_ask(channel, -1, question, -1, &fd) != 0)
+    if (ff_question_ask(asker, question, -1, &fd) != 0)
         return errno == ESTALE ? 0 : -1;
     /* A process with too many files open gets the message without the descriptor. */
     errno = EMFILE;
@@ -68,7 +69,7 @@ static int map_one(int channel, unsigned number, const struct ff_file_mapping *w
 }
 
 static int map_new(const struct ff_files_shared *shared, struct ff_file_mappings *mappings,
-                   int channel, unsigned *failed)
+                   const struct ff_asker *asker, unsigned *failed)
 {
     for (unsigned i = 0; i < FORKFOLD_FILES_MAX; i++) {
         struct ff_file_mapping wanted;
@@ -76,20 +77,20 @@ static int map_new(const struct ff_files_shared *shared, struct ff_file_mappings
 
         *failed = i;
         if (mappings->files[i].serial == 0 && read_entry(&shared->files[i], &wanted, &offset) &&
-            map_one(channel, i, &wanted, offset, &mappings->files[i]) != 0)
+            map_one(asker, i, &wanted, offset, &mappings->files[i]) != 0)
             return -1;
     }
     return 0;
 }
 
 int ff_files_follow(const struct ff_files_shared *shared, struct ff_file_mappings *mappings,
-                    int channel, unsigned *failed)
+                    const struct ff_asker *asker, unsigned *failed)
 {
     /* First, so that what changes meanwhile is looked at again. */
     uint64_t changes = ff_observe(&shared->changes);
 
     if (vacate_closed(shared, mappings, failed) != 0 ||
-        map_new(shared, mappings, channel, failed) != 0)
+        map_new(shared, mappings, asker, failed) != 0)
         return -1;
     mappings->followed = mappings->vacated = changes;
     return 0;

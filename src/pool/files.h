@@ -72,7 +72,7 @@ static inline bool ff_files_are_followed(const struct ff_files_shared *shared,
 
 /* Vacates what is closed, and maps what is new.  0, or -1 with errno and the number of the file. */
 int ff_files_follow(const struct ff_files_shared *shared, struct ff_file_mappings *mappings,
-                    int channel, unsigned *failed);
+                    const struct ff_asker *asker, unsigned *failed);
 
 /* The first half of it, for a worker that has nothing to do: what is closed is not held on to. */
 void ff_files_vacate(const struct ff_files_shared *shared, struct ff_file_mappings *mappings);

@@ -46,7 +46,7 @@ static void free_pool(forkfold_pool *pool)
     ff_arena_close(&pool->files.addresses);
     ff_here_close(pool->here);
     ff_spill_close(&pool->spill);
-    close_fd(&pool->spill.channel);
+    close_fd(&pool->asker.channel);
     free((char *)pool->layout.spill_folder);
     ff_layout_close(&pool->layout);
     free(pool);
@@ -118,7 +118,7 @@ static const char *open_channel(forkfold_pool *pool, struct handover *handover)
 
     if (ff_channel_open(ends) != 0)
         return "socketpair";
-    pool->spill.channel = ends[0];
+    pool->asker.channel = ends[0];
     handover->channel = ends[1];
     if (ff_channel_send(ends[0], &message, sizeof(message), -1) != 0)
         return "sendmsg";
@@ -146,7 +146,7 @@ static void close_own_ends(forkfold_pool *pool)
     close_fd(&pool->lifeline);
     close_fd(&pool->epoll);
     close_fd(&pool->alarm);
-    close_fd(&pool->spill.channel);
+    close_fd(&pool->asker.channel);
 }
 
 static int fork_supervisor(forkfold_pool *pool, const struct handover *handover, int keep_fd,
@@ -184,7 +184,7 @@ static int fork_supervisor(forkfold_pool *pool, const struct handover *handover,
         ff_process_reap(-1, pool->supervisor);
         return error->code;
     }
-    pool->spill.supervisor = pool->supervisor_pidfd;
+    pool->asker.supervisor = pool->supervisor_pidfd;
     return 0;
 }
 
@@ -268,7 +268,7 @@ int forkfold_pool_open(forkfold_pool **pool, const forkfold_pool_options *option
         opened->here = ff_here_open();
         opened->owner = getpid();
         opened->supervisor_pidfd = opened->lifeline = opened->epoll = opened->alarm = -1;
-        opened->spill.channel = opened->spill.supervisor = -1;
+        opened->asker.channel = opened->asker.supervisor = -1;
         opened->memory_bytes = options->memory_bytes;
         opened->max_deaths = options->max_deaths > 0 ? options->max_deaths : FF_DEATHS_MAX;
         if (open_into(opened, options, &error) < 0) {

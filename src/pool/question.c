@@ -11,16 +11,16 @@ struct answer {
     int32_t system_error; /* 0, or why there is no descriptor with it */
 };
 
-int ff_question_ask(int channel, int supervisor, struct ff_question question, int given, int *fd)
+int ff_question_ask(const struct ff_asker *asker, struct ff_question question, int given, int *fd)
 {
     struct answer answer;
     int received = -1;
 
-    if (ff_channel_send(channel, &question, sizeof(question), given) == 0) {
-        if (supervisor >= 0 &&
-            !ff_wait_readable(channel, ff_clock_ns() + FF_ANSWER_PATIENCE_MS * FF_NS_PER_MS))
-            ff_pidfd_kill(supervisor); /* which closes the channel */
-        received = ff_channel_receive(channel, &answer, sizeof(answer), fd, 1);
+    if (ff_channel_send(asker->channel, &question, sizeof(question), given) == 0) {
+        if (asker->supervisor >= 0 &&
+            !ff_wait_readable(asker->channel, ff_clock_ns() + FF_ANSWER_PATIENCE_MS * FF_NS_PER_MS))
+            ff_pidfd_kill(asker->supervisor); /* which closes the channel */
+        received = ff_channel_receive(asker->channel, &answer, sizeof(answer), fd, 1);
     }
     if (received <= 0) {
         errno = EPIPE;
@@ -30,9 +30,9 @@ int ff_question_ask(int channel, int supervisor, struct ff_question question, in
     return answer.system_error == 0 ? 0 : -1;
 }
 
-void ff_question_tell(int channel, struct ff_question question)
+void ff_question_tell(const struct ff_asker *asker, struct ff_question question)
 {
-    (void)ff_channel_send(channel, &question, sizeof(question), -1);
+    (void)ff_channel_send(asker->channel, &question, sizeof(question), -1);
 }
 
 int ff_question_receive(int channel, struct ff_question *question, int *given)

@@ -32,15 +32,21 @@ struct ff_question {
 /* A supervisor that does not answer the driver for so long, because somebody stopped it, is ended. */
 enum { FF_ANSWER_PATIENCE_MS = 3000 };
 
+/* What a process asks by. */
+struct ff_asker {
+    int channel;    /* its own, to the supervisor */
+    int supervisor; /* its pidfd, for the driver, or -1: a worker goes when the supervisor does */
+};
+
 /*
- * Asks and waits; given is a descriptor that goes along, or -1, and stays the caller's.  supervisor is
- * its pidfd, for the driver, or -1: a worker goes when the supervisor does.  0 with *fd, which is -1
- * if none came with the answer; or -1 with errno: the supervisor's, or EPIPE when it has died.
+ * Asks and waits; given is a descriptor that goes along, or -1, and stays the caller's.  0 with *fd,
+ * which is -1 if none came with the answer; or -1 with errno: the supervisor's, or EPIPE when it has
+ * died.
  */
-int ff_question_ask(int channel, int supervisor, struct ff_question question, int given, int *fd);
+int ff_question_ask(const struct ff_asker *asker, struct ff_question question, int given, int *fd);
 
 /* Asks what has no answer; if the supervisor takes no messages now, not at all. */
-void ff_question_tell(int channel, struct ff_question question);
+void ff_question_tell(const struct ff_asker *asker, struct ff_question question);
 
 /* ---- The supervisor's half ----------------------------------------------- */
 

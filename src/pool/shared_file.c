@@ -223,7 +223,7 @@ static int hand_over(forkfold_pool *pool, const forkfold_file_options *options,
         .wish = FF_WISH_KEEP_FILE, .number = shared->number, .serial = shared->serial};
     int none = -1;
 
-    if (ff_question_ask(pool->spill.channel, pool->spill.supervisor, question, fd, &none) == 0)
+    if (ff_question_ask(&pool->asker, question, fd, &none) == 0)
         return 0;
     if (errno == EPIPE)
         return ff_error_set(&pool->error, FORKFOLD_E_SUPERVISOR,
@@ -319,9 +319,9 @@ void ff_shared_file_close(struct forkfold_shared *shared)
     forkfold_pool *pool = shared->pool;
 
     withdraw(pool, shared->number);
-    ff_question_tell(pool->spill.channel, (struct ff_question){.wish = FF_WISH_FORGET_FILE,
-                                                               .number = shared->number,
-                                                               .serial = shared->serial});
+    ff_question_tell(&pool->asker, (struct ff_question){.wish = FF_WISH_FORGET_FILE,
+                                                        .number = shared->number,
+                                                        .serial = shared->serial});
     /* Those that sleep let go of it now, others when they have finished what they are at. */
     ff_layout_wake_workers(&pool->layout, UINT64_MAX);
     pool->files.open[shared->number] = NULL;

@@ -11,7 +11,6 @@
 
 #include "platform/file.h"
 #include "platform/kill_point.h"
-#include "pool/question.h"
 
 static int *new_descriptors(unsigned count)
 {
@@ -24,7 +23,7 @@ static int *new_descriptors(unsigned count)
 
 /* ---- Asking -------------------------------------------------------------- */
 
-int ff_spill_open(struct ff_spill_files *files, unsigned slot)
+int ff_spill_open(struct ff_spill_files *files, const struct ff_asker *asker, unsigned slot)
 {
     if (files->descriptors == NULL)
         files->descriptors = new_descriptors(files->slots);
@@ -33,8 +32,7 @@ int ff_spill_open(struct ff_spill_files *files, unsigned slot)
         return -1;
     }
     if (files->descriptors[slot] < 0 &&
-        ff_question_ask(files->channel, files->supervisor,
-                        (struct ff_question){.wish = FF_WISH_SPILL_FILE, .number = slot}, -1,
+        ff_question_ask(asker, (struct ff_question){.wish = FF_WISH_SPILL_FILE, .number = slot}, -1,
                         &files->descriptors[slot]) < 0)
         return -1;
     /* A process with too many files open gets the message without the descriptor. */
@@ -43,12 +41,11 @@ int ff_spill_open(struct ff_spill_files *files, unsigned slot)
     return files->descriptors[slot];
 }
 
-int ff_spill_empty(struct ff_spill_files *files)
+int ff_spill_empty(const struct ff_asker *asker)
 {
     int none;
 
-    return ff_question_ask(files->channel, files->supervisor,
-                           (struct ff_question){.wish = FF_WISH_EMPTY_SPILL}, -1, &none);
+    return ff_question_ask(asker, (struct ff_question){.wish = FF_WISH_EMPTY_SPILL}, -1, &none);
 }
 
 void ff_spill_close(struct ff_spill_files *files)

@@ -10,14 +10,13 @@
 #ifndef FF_POOL_SPILL_H
 #define FF_POOL_SPILL_H
 
+#include "pool/question.h"
 #include "pool/shared.h"
 
 /* ---- Asking -------------------------------------------------------------- */
 
 /* One process's own descriptors. */
 struct ff_spill_files {
-    int channel;    /* to the supervisor */
-    int supervisor; /* see ff_question_ask */
     unsigned slots;
     int *descriptors; /* one per slot, -1 = not open; NULL before the first */
 };
@@ -26,10 +25,10 @@ struct ff_spill_files {
  * A descriptor of the file of a slot, which is opened if there is none yet; it belongs to files.
  * -1 with errno: that of the supervisor, or EPIPE when it has died.
  */
-int ff_spill_open(struct ff_spill_files *files, unsigned slot);
+int ff_spill_open(struct ff_spill_files *files, const struct ff_asker *asker, unsigned slot);
 
 /* Empties all files.  0, or -1 with errno EPIPE when the supervisor has died. */
-int ff_spill_empty(struct ff_spill_files *files);
+int ff_spill_empty(const struct ff_asker *asker);
 
 void ff_spill_close(struct ff_spill_files *files);
 

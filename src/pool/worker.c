@@ -336,7 +336,7 @@ static void follow_files(struct ff_worker *worker)
     unsigned failed = 0;
 
     if (ff_files_are_followed(files, &worker->files) ||
-        ff_files_follow(files, &worker->files, worker->spill.channel, &failed) == 0)
+        ff_files_follow(files, &worker->files, &worker->asker, &failed) == 0)
         return;
     ff_worker_explain(worker, "cannot map the file '...%.*s': %s", FF_FILE_NAME_BYTES,
                       files->files[failed].name, strerror(errno));
@@ -645,12 +645,12 @@ _Noreturn void ff_worker_main(const struct ff_worker_options *options)
 {
     const struct ff_layout *layout = options->layout;
     const struct ff_segment_areas *areas = &layout->segments[options->slot];
-    struct ff_worker worker = {
-        .layout = layout,
-        .areas = areas,
-        .segment = areas->head,
-        .slot = options->slot,
-        .spill = {.channel = options->channel, .supervisor = -1, .slots = layout->workers}};
+    struct ff_worker worker = {.layout = layout,
+                               .areas = areas,
+                               .segment = areas->head,
+                               .slot = options->slot,
+                               .asker = {.channel = options->channel, .supervisor = -1},
+                               .spill = {.slots = layout->workers}};
     struct ff_area writable[] = {areas->whole, layout->common};
 
     if (!ff_process_bind_to_parent(options->supervisor))

@@ -158,13 +158,13 @@ int ff_worker_spill_file(struct ff_worker *worker)
     int fd;
 
     FF_KILL_POINT("worker.spill.ask");
-    fd = ff_spill_open(&worker->spill, worker->slot);
+    fd = ff_spill_open(&worker->spill, &worker->asker, worker->slot);
     return fd >= 0 ? fd : ff_worker_fail_spill(worker, "write", errno);
 }
 
 int ff_worker_open_spill(struct ff_worker *worker, unsigned slot)
 {
-    int fd = ff_spill_open(&worker->spill, slot);
+    int fd = ff_spill_open(&worker->spill, &worker->asker, slot);
 
     return fd >= 0 ? fd : ff_worker_fail_spill(worker, "read", errno);
 }

@@ -14,6 +14,7 @@ struct ff_worker {
     const struct ff_segment_areas *areas;
     struct ff_segment *segment;
     unsigned slot;
+    struct ff_asker asker;
     struct ff_spill_files spill;
     struct ff_file_mappings files;
     uint64_t sequence; /* of the newest call seen */

@@ -220,11 +220,11 @@ size_t ff_page_bytes(void)
 }
 
 int ff_files_follow(const struct ff_files_shared *shared, struct ff_file_mappings *mappings,
-                    int channel, unsigned *failed)
+                    const struct ff_asker *asker, unsigned *failed)
 {
     (void)shared;
     (void)mappings;
-    (void)channel;
+    (void)asker;
     (void)failed;
     return 0;
 }
@@ -335,12 +335,12 @@ static int wait_for_events(uint64_t *tags)
 /* What ff_worker_main() does in a process of its own is left out. */
 static void live_as_worker(unsigned self)
 {
-    struct ff_worker worker = {
-        .layout = &pool_layout,
-        .areas = &pool_areas[self],
-        .segment = &pool_segments[self],
-        .slot = self,
-        .spill = {.channel = -1, .supervisor = -1, .slots = pool_layout.workers}};
+    struct ff_worker worker = {.layout = &pool_layout,
+                               .areas = &pool_areas[self],
+                               .segment = &pool_segments[self],
+                               .slot = self,
+                               .asker = {.channel = -1, .supervisor = -1},
+                               .spill = {.slots = pool_layout.workers}};
 
     serve(&worker);
 }

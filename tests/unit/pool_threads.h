@@ -249,12 +249,12 @@ static void *live(void *pointer)
     dice = life->seed;
 
     const struct ff_segment_areas *areas = &pool.layout.segments[self];
-    struct ff_worker worker = {
-        .layout = &pool.layout,
-        .areas = areas,
-        .segment = areas->head,
-        .slot = self,
-        .spill = {.channel = -1, .supervisor = -1, .slots = pool.layout.workers}};
+    struct ff_worker worker = {.layout = &pool.layout,
+                               .areas = areas,
+                               .segment = areas->head,
+                               .slot = self,
+                               .asker = {.channel = -1, .supervisor = -1},
+                               .spill = {.slots = pool.layout.workers}};
 
     memset(&areas->head->crash, 0, sizeof(areas->head->crash));
     FF_KILL_POINT("worker.born");
