@@ -106,6 +106,7 @@ typedef struct forkfold_call_options {
     int measure; /* nonzero: forkfold_call_stats() tells how it went; costs some clock readings for
                     each item and task */
     int verbose; /* nonzero: likewise, and writes that to stderr when the call has ended */
+    /* One of the two is called, once. */
     void (*on_done)(forkfold_call *call, void *user); /* all items are done, some may have failed */
     void (*on_error)(forkfold_call *call, int code, void *user); /* there is no result: code */
     void *user;
@@ -146,7 +147,11 @@ FORKFOLD_API int forkfold_apply(forkfold_pool *pool, forkfold_function *function
                                 const void *argument, size_t argument_bytes, void *result,
                                 size_t result_bytes);
 
-/* Calls the function once, without waiting: a map of one item, whose count is taken to be 1. */
+/*
+ * Calls the function once, without waiting: a map of one item, whose count is taken to be 1.  As with
+ * any call on_done runs also when that has failed, and forkfold_call_failure() says why;
+ * with stop_on_failure it is on_error, with FORKFOLD_E_STOPPED.
+ */
 FORKFOLD_API int forkfold_apply_async(forkfold_pool *pool, const forkfold_call_options *options,
                                       forkfold_call **call);
 

@@ -408,6 +408,38 @@ static void callbacks_run_once(void **state)
     forkfold_pool_close(pool);
 }
 
+static int fail_at_once(const forkfold_item *item)
+{
+    return forkfold_item_fail(item, "no");
+}
+
+/* A failed item is a part of what is done, unless the call was told to stop there. */
+static void one_callback_tells_of_a_call_whose_item_failed(void **state)
+{
+    forkfold_pool *pool = open_pool(1);
+
+    (void)state;
+    for (int stops = 0; stops < 2; stops++) {
+        struct record record = {0};
+        forkfold_call_options options = {.function = fail_at_once,
+                                         .stop_on_failure = stops,
+                                         .on_done = note_done,
+                                         .on_error = note_error,
+                                         .user = &record};
+        forkfold_call *call = NULL;
+
+        assert_works(pool, forkfold_apply_async(pool, &options, &call));
+        assert_int_equal(forkfold_call_wait(call, UINT64_MAX), stops ? FORKFOLD_E_STOPPED : 0);
+        assert_works(pool, forkfold_pool_dispatch(pool));
+        assert_int_equal(record.done, !stops);
+        assert_int_equal(record.errors, stops);
+        assert_int_equal(record.code, stops ? FORKFOLD_E_STOPPED : 0);
+        assert_string_equal(forkfold_call_failure(call, 0)->detail, "no");
+        forkfold_call_close(call);
+    }
+    forkfold_pool_close(pool);
+}
+
 /* Waits for another call, which its host waits for already, and closes it. */
 static void wait_and_close(forkfold_call *call, void *user)
 {
@@ -607,6 +639,7 @@ int main(void)
         WITH_SCRIPT(call_that_was_done_before_its_deadline_is_done),
         WITH_SCRIPT(first_failure_stops_a_call_that_wants_it),
         WITH_SCRIPT(callbacks_run_once),
+        WITH_SCRIPT(one_callback_tells_of_a_call_whose_item_failed),
         WITH_SCRIPT(callback_may_wait_for_what_is_waited_for_and_close_it),
         WITH_SCRIPT(callback_may_close_the_call_that_is_waited_for),
         WITH_SCRIPT(watch_may_close_the_imap_that_is_read),
