@@ -26,7 +26,8 @@ FORKFOLD_API int forkfold_count_primes(forkfold_pool *pool, uint64_t from, uint6
 /*
  * The primes below limit, in order: FORKFOLD_U32 up to a limit of 2^32, else FORKFOLD_U64.  *shared
  * is NULL when there are none (a limit below 3); otherwise it has as many elements as there are
- * primes, and the caller owns it.  Errors as of forkfold_map.
+ * primes, and the caller owns it.  A list that may take more memory than is available is not begun:
+ * FORKFOLD_E_MEMORY.  Other errors as of forkfold_map.
  */
 FORKFOLD_API int forkfold_primes(forkfold_pool *pool, uint64_t limit, forkfold_shared **shared);
 

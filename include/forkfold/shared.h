@@ -40,8 +40,9 @@ typedef struct forkfold_shared forkfold_shared;
 
 /*
  * Makes an array of count elements (> 0), all zero, page-aligned.  The caller owns *shared, and
- * closes it before the pool and after the calls that use it.  Errors: FORKFOLD_E_INVALID, FORKFOLD_E_MEMORY,
- * FORKFOLD_E_LIMIT (the region has no room), FORKFOLD_E_FORKED.
+ * closes it before the pool and after the calls that use it.  Errors: FORKFOLD_E_INVALID, FORKFOLD_E_MEMORY
+ * (also: it is larger than the machine's memory and swap), FORKFOLD_E_LIMIT (the region has no room),
+ * FORKFOLD_E_FORKED.
  */
 FORKFOLD_API int forkfold_shared_open(forkfold_pool *pool, enum forkfold_type type, uint64_t count,
                                       forkfold_shared **shared);

@@ -6,6 +6,7 @@
  */
 #include <forkfold/primes.h>
 
+#include <math.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,6 +14,7 @@
 #include <forkfold/call.h>
 
 #include "jobs/sieve.h"
+#include "platform/available.h"
 #include "pool/call.h"
 
 /* Ranges for each worker, so that those who end early find more, and segments in a range at most. */
@@ -20,6 +22,9 @@ enum { RANGES_PER_WORKER = 8, SEGMENTS_PER_RANGE = 16 };
 
 /* How much longer than the root of the limit a range is, for the divisions at its begin not to show. */
 enum { ROOTS_PER_RANGE = 100 };
+
+/* Memory from which it is looked whether there is so much. */
+#define LARGE_BYTES ((double)(64 << 20))
 
 /* The context of both calls. */
 struct sieving {
@@ -134,6 +139,43 @@ static int fail_memory(forkfold_pool *pool)
     return ff_error_set(&pool->error, FORKFOLD_E_MEMORY, "no memory to sieve");
 }
 
+/* Before any of it is taken: what there is not would be touched page by page, up to a kill. */
+static int check_memory(forkfold_pool *pool, double bytes, uint64_t limit, const char *what,
+                        const char *way_out)
+{
+    static const double gib = 1 << 30;
+    uint64_t available;
+
+    if (bytes < LARGE_BYTES)
+        return 0;
+    available = ff_available_memory();
+    if (bytes <= (double)available)
+        return 0;
+    return ff_error_set(&pool->error, FORKFOLD_E_MEMORY,
+                        "%s the primes below %llu may take %.1f GiB of memory, and %.1f GiB are "
+                        "available; %s",
+                        what, (unsigned long long)limit, bytes / gib, (double)available / gib,
+                        way_out);
+}
+
+static int check_count_memory(forkfold_pool *pool, uint64_t to)
+{
+    return check_memory(pool, (double)ff_sieve_base_bytes(to), to, "counting",
+                        "choose a lower limit");
+}
+
+/* What a list takes at most: limit / log(limit) * (1 + 1.2762 / log(limit)) primes (Dusart, 1999). */
+static int check_list_memory(forkfold_pool *pool, uint64_t limit, bool is_narrow)
+{
+    double logarithm = log((double)limit);
+    double primes = (double)limit / logarithm * (1 + 1.2762 / logarithm);
+    double bytes = primes * (is_narrow ? sizeof(uint32_t) : sizeof(uint64_t)) +
+                   (double)ff_sieve_map_bytes(0, limit) + (double)ff_sieve_base_bytes(limit);
+
+    return check_memory(pool, bytes, limit, "listing",
+                        "list fewer, or count them (count_primes), which needs no list");
+}
+
 /* Finds the base primes, and how the range is cut. */
 static int prepare(forkfold_pool *pool, struct sieving *sieving, forkfold_shared **base)
 {
@@ -194,7 +236,9 @@ int forkfold_count_primes(forkfold_pool *pool, uint64_t from, uint64_t to, uint6
         *count = 0;
         return 0;
     }
-    code = prepare(pool, &sieving, &base);
+    code = check_count_memory(pool, to);
+    if (code == 0)
+        code = prepare(pool, &sieving, &base);
     if (code == 0)
         code = sieve_all(pool, &sieving, NULL, &call);
     if (code == 0)
@@ -274,7 +318,9 @@ int forkfold_primes(forkfold_pool *pool, uint64_t limit, forkfold_shared **share
     *shared = NULL;
     if (limit < 3)
         return 0;
-    code = prepare(pool, &sieving, &base);
+    code = check_list_memory(pool, limit, sieving.is_narrow);
+    if (code == 0)
+        code = prepare(pool, &sieving, &base);
     if (code == 0)
         code = forkfold_shared_open(pool, FORKFOLD_RAW, ff_sieve_map_bytes(0, limit), &map);
     if (code == 0) {

@@ -54,6 +54,15 @@ uint64_t ff_available_memory(void)
     return available;
 }
 
+uint64_t ff_machine_memory(void)
+{
+    struct sysinfo machine;
+
+    return sysinfo(&machine) == 0
+               ? ((uint64_t)machine.totalram + machine.totalswap) * machine.mem_unit
+               : UINT64_MAX;
+}
+
 uint64_t ff_process_memory_limit(void)
 {
     uint64_t least = UINT64_MAX;

@@ -11,6 +11,9 @@
  */
 uint64_t ff_available_memory(void);
 
+/* Bytes of memory and swap that the machine has; UINT64_MAX when the system does not tell. */
+uint64_t ff_machine_memory(void);
+
 /* Bytes of address space and of private memory that this process may have; UINT64_MAX: no limit. */
 uint64_t ff_process_memory_limit(void);
 

@@ -5,6 +5,7 @@
 
 #include <forkfold/error.h>
 
+#include "platform/available.h"
 #include "platform/map.h"
 #include "pool/call.h"
 
@@ -47,6 +48,26 @@ static int check(forkfold_pool *pool, enum forkfold_type type, uint64_t count, u
     return 0;
 }
 
+/* Pages cost nothing before they are touched: what could never be filled would end in a kill. */
+static int check_size(forkfold_pool *pool, uint64_t bytes)
+{
+    uint64_t room = pool->layout.shared.bytes;
+    uint64_t memory = ff_machine_memory();
+
+    if (bytes > room)
+        return ff_error_set(&pool->error, FORKFOLD_E_LIMIT,
+                            "a shared array of %llu bytes is larger than the %llu bytes that the "
+                            "region has for all of them; raise the limit of address space "
+                            "(ulimit -v) if there is one, or have it in a file",
+                            (unsigned long long)bytes, (unsigned long long)room);
+    if (bytes > memory)
+        return ff_error_set(&pool->error, FORKFOLD_E_MEMORY,
+                            "a shared array of %llu bytes is larger than the machine's memory of "
+                            "%llu bytes; have it in a file, which may be larger",
+                            (unsigned long long)bytes, (unsigned long long)memory);
+    return 0;
+}
+
 int forkfold_shared_open(forkfold_pool *pool, enum forkfold_type type, uint64_t count,
                          forkfold_shared **result)
 {
@@ -55,6 +76,8 @@ int forkfold_shared_open(forkfold_pool *pool, enum forkfold_type type, uint64_t 
     int code = check(pool, type, count, &bytes);
     forkfold_shared *shared;
 
+    if (code == 0)
+        code = check_size(pool, bytes);
     if (code < 0)
         return code;
     shared = calloc(1, sizeof(*shared));

@@ -349,6 +349,14 @@ def test_limit_beyond_64_bits_is_refused():
         forkfold.primes(2**64)
 
 
+@pytest.mark.parametrize("limit", [2**55, 2**64 - 1])
+def test_lists_of_primes_that_no_memory_holds_are_refused(pool, limit):
+    for lent in (pool, None):
+        with pytest.raises(MemoryError, match=f"primes below {limit} .* GiB.* available.*count_primes"):
+            forkfold.primes(limit, pool=lent)
+    assert forkfold.primes(10, pool=pool).tolist() == [2, 3, 5, 7]
+
+
 def test_primes_without_numpy():
     done = subprocess.run([sys.executable, "-c", """
 import sys

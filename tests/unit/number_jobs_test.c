@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Sums, statistics and primes on a pool, beside what a plain loop or the kernels say. */
+#include <inttypes.h>
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -289,6 +291,29 @@ static void many_primes_are_counted_and_listed(void **state)
     forkfold_pool_close(pool);
 }
 
+/* Limits of which no machine holds the primes; nothing is run, or taken. */
+static void lists_that_no_memory_holds_are_refused(void **state)
+{
+    static const uint64_t limits[] = {UINT64_C(1) << 55, UINT64_C(1) << 60, UINT64_MAX};
+    forkfold_pool *pool = open_pool();
+    forkfold_shared *shared = NULL;
+
+    (void)state;
+    for (unsigned i = 0; i < sizeof(limits) / sizeof(limits[0]); i++) {
+        char limit[32];
+
+        assert_int_equal(forkfold_primes(pool, limits[i], &shared), FORKFOLD_E_MEMORY);
+        assert_null(shared);
+        snprintf(limit, sizeof(limit), "%" PRIu64, limits[i]);
+        assert_non_null(strstr(forkfold_pool_message(pool), limit));
+        assert_non_null(strstr(forkfold_pool_message(pool), "available; list fewer"));
+    }
+    assert_int_equal(forkfold_primes(pool, 100, &shared), 0);
+    assert_int_equal(forkfold_shared_count(shared), 25);
+    forkfold_shared_close(shared);
+    forkfold_pool_close(pool);
+}
+
 static void large_primes_take_64_bits(void **state)
 {
     forkfold_pool *pool = open_pool();
@@ -315,6 +340,7 @@ int main(void)
         cmocka_unit_test(no_pool_is_needed_for_numbers_that_are_not_shared),
         cmocka_unit_test(primes_are_listed_in_order),
         cmocka_unit_test(many_primes_are_counted_and_listed),
+        cmocka_unit_test(lists_that_no_memory_holds_are_refused),
         cmocka_unit_test(large_primes_take_64_bits),
     };
 

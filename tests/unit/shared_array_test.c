@@ -5,6 +5,8 @@
 #include <forkfold/error.h>
 
 #include "memory/arena.h"
+#include "platform/available.h"
+#include "platform/map.h"
 #include "pool/call.h"
 #include "random_keys.h"
 
@@ -131,8 +133,30 @@ static void bad_arrays_are_refused(void **state)
                      FORKFOLD_E_INVALID);
     assert_int_equal(forkfold_shared_open(pool, FORKFOLD_RAW, UINT64_C(1) << 60, &shared),
                      FORKFOLD_E_LIMIT);
+    assert_non_null(strstr(forkfold_pool_message(pool), "larger than the "));
     assert_null(shared);
     forkfold_shared_close(NULL);
+    forkfold_pool_close(pool);
+}
+
+/* Also where the region has the addresses. */
+static void arrays_larger_than_the_machine_are_refused(void **state)
+{
+    forkfold_pool *pool = open_pool(1);
+    uint64_t memory = ff_machine_memory();
+    forkfold_shared *shared = NULL;
+
+    (void)state;
+    if (pool->layout.shared.bytes <= memory + ff_page_bytes()) {
+        forkfold_pool_close(pool);
+        skip();
+    }
+    assert_int_equal(forkfold_shared_open(pool, FORKFOLD_RAW, memory + 1, &shared),
+                     FORKFOLD_E_MEMORY);
+    assert_non_null(strstr(forkfold_pool_message(pool), "larger than the machine's memory"));
+    assert_null(shared);
+    assert_works(pool, forkfold_shared_open(pool, FORKFOLD_RAW, 1, &shared));
+    forkfold_shared_close(shared);
     forkfold_pool_close(pool);
 }
 
@@ -294,6 +318,7 @@ int main(void)
         cmocka_unit_test(full_arena_refuses),
         WITH_SCRIPT(new_arrays_are_zero),
         WITH_SCRIPT(bad_arrays_are_refused),
+        WITH_SCRIPT(arrays_larger_than_the_machine_are_refused),
         WITH_SCRIPT(closing_leaves_the_message_of_the_pool),
         WITH_SCRIPT(closing_does_not_wait_for_workers),
         WITH_SCRIPT(arrays_are_read_and_written_in_place),
