@@ -142,12 +142,18 @@ static int fail(const forkfold_dictionary *dictionary, int code, const char *why
                                     : ff_error_set(&dictionary->pool->error, code, "%s", why);
 }
 
+static int check_process(const forkfold_dictionary *dictionary)
+{
+    return ff_handles_of_others_are_here() ? ff_call_check_process(dictionary->pool)
+                                           : FORKFOLD_E_FORKED;
+}
+
 static int check_use(const forkfold_dictionary *dictionary)
 {
     const struct ff_worker *worker = ff_worker_here();
 
-    if (worker == NULL || ff_worker_layout(worker) != dictionary->layout) {
-        int code = ff_call_check_process(dictionary->pool);
+    if (worker == NULL || !ff_handles_hold(ff_worker_layout(worker), dictionary)) {
+        int code = check_process(dictionary);
 
         if (code < 0)
             return code;
@@ -217,7 +223,7 @@ int forkfold_dictionary_get(forkfold_dictionary *dictionary, const void *key, si
 /* Only in the process that opened it. */
 static int check_reading(const forkfold_dictionary *dictionary)
 {
-    int code = ff_call_check_process(dictionary->pool);
+    int code = check_process(dictionary);
 
     if (code < 0)
         return code;
@@ -301,7 +307,8 @@ int forkfold_dictionary_next(forkfold_dictionary *dictionary, forkfold_dictionar
 
 void forkfold_dictionary_rewind(forkfold_dictionary *dictionary)
 {
-    if (!ff_pool_is_here(dictionary->pool) || !dictionary->is_open)
+    if (!ff_handles_of_others_are_here() || !ff_pool_is_here(dictionary->pool) ||
+        !dictionary->is_open)
         return;
     free(dictionary->reading->entries);
     *dictionary->reading = (struct ff_dictionary_reading){0};

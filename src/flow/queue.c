@@ -219,12 +219,12 @@ static int find_caller(const forkfold_queue *queue, struct caller *caller)
 {
     struct ff_worker *worker = ff_worker_here();
 
-    if (worker != NULL && ff_worker_layout(worker) == queue->layout) {
+    if (worker != NULL && ff_handles_hold(ff_worker_layout(worker), queue)) {
         *caller = (struct caller){.worker = worker,
                                   .holder = ff_worker_slot(worker),
                                   .holds = ff_worker_queue_holds(worker)};
     } else {
-        int code = ff_call_check(queue->pool);
+        int code = ff_handles_of_others_are_here() ? ff_call_check(queue->pool) : FORKFOLD_E_FORKED;
 
         if (code < 0)
             return code;
@@ -555,11 +555,13 @@ int forkfold_queue_pass_on(forkfold_queue *from, forkfold_queue *to, const void 
     struct caller caller;
     struct ff_queue_hold *hold;
     struct ff_ring_batch passed;
-    uint64_t serial = from->serial;
+    uint64_t serial = 0;
     uint64_t target = 0;
     int code = find_hold(from, 1, &caller, &hold);
 
-    if (code == 0 && (from->pool != to->pool || from == to || !to->is_open))
+    if (code == 0)
+        serial = from->serial;
+    if (code == 0 && (!ff_handles_hold(from->layout, to) || from == to || !to->is_open))
         code = refuse(&caller, from, FORKFOLD_E_INVALID,
                       "a batch is passed on from one open queue of a pool to another one");
     if (code == 0)

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <forkfold/error.h>
 
@@ -16,10 +17,19 @@ static size_t bytes_of_handles(void)
     return (sizeof(struct ff_handles) + page - 1) & ~(page - 1);
 }
 
+/* The process that opened a pool last, of those that this one is a child of; each has its own. */
+static ff_word64 opener;
+
+bool ff_handles_of_others_are_here(void)
+{
+    return ff_worker_here() == NULL || ff_peer_get(&opener) == (uint64_t)getpid();
+}
+
 int ff_handles_open(struct ff_layout *layout)
 {
     size_t bytes = bytes_of_handles();
 
+    ff_own_set(&opener, (uint64_t)getpid());
     layout->handles = ff_map_reserve(&bytes, bytes);
     if (layout->handles == NULL)
         return FORKFOLD_E_MEMORY;

@@ -28,6 +28,19 @@ struct ff_handles {
 int ff_handles_open(struct ff_layout *layout);
 void ff_handles_close(struct ff_layout *layout);
 
+/* Whether a handle is one of these, which need not be there for that. */
+static inline bool ff_handles_hold(const struct ff_layout *layout, const void *handle)
+{
+    return (uintptr_t)handle - (uintptr_t)layout->handles < sizeof(struct ff_handles);
+}
+
+/*
+ * Whether this process may look at a handle that is none of its worker's pool.  In a worker those of
+ * pools that its host opened later are not there, and at their addresses is anything or nothing; only
+ * a worker that has opened pools of its own has to know better.
+ */
+bool ff_handles_of_others_are_here(void);
+
 /* Around what the driver writes there.  0 or FORKFOLD_E_SYSTEM with the pool's error. */
 int ff_handles_unlock(forkfold_pool *pool);
 void ff_handles_lock(const struct ff_layout *layout);

@@ -452,6 +452,44 @@ static void workers_read_what_the_host_has_added(void **state)
     forkfold_pool_close(pool);
 }
 
+/* One of a pool that was opened after the worker's. */
+static int try_in_worker(const forkfold_item *item)
+{
+    forkfold_dictionary *dictionary = *(forkfold_dictionary *const *)item->context;
+    forkfold_dictionary_entry entry;
+    int64_t value;
+    uint64_t count;
+
+    forkfold_dictionary_rewind(dictionary);
+    return forkfold_dictionary_add(dictionary, "k", 1, 1) == FORKFOLD_E_FORKED &&
+                   forkfold_dictionary_get(dictionary, "k", 1, &value) == FORKFOLD_E_FORKED &&
+                   forkfold_dictionary_count(dictionary, &count) == FORKFOLD_E_FORKED &&
+                   forkfold_dictionary_next(dictionary, &entry) == FORKFOLD_E_FORKED
+               ? 0
+               : 1;
+}
+
+static void workers_of_pools_that_were_there_before_are_refused(void **state)
+{
+    forkfold_pool *older = open_pool(1);
+    forkfold_pool *owner = open_pool(1);
+    forkfold_dictionary *dictionary = open_dictionary(owner, 1);
+    forkfold_call_options options = {.function = try_in_worker,
+                                     .count = 1,
+                                     .context = &dictionary,
+                                     .context_bytes = sizeof(void *)};
+    forkfold_call *call = NULL;
+
+    (void)state;
+    assert_works(older, forkfold_map(older, &options, &call));
+    assert_int_equal(forkfold_call_failure_count(call), 0);
+    forkfold_call_close(call);
+    assert_works(owner, forkfold_dictionary_add(dictionary, "k", 1, 1));
+    forkfold_dictionary_close(dictionary);
+    forkfold_pool_close(owner);
+    forkfold_pool_close(older);
+}
+
 static void full_dictionary_is_an_error_for_workers(void **state)
 {
     forkfold_pool *pool = open_pool(2);
@@ -710,6 +748,7 @@ int main(void)
         WITH_SCRIPT(bad_keys_are_refused),
         WITH_SCRIPT(workers_and_host_count_together),
         WITH_SCRIPT(workers_read_what_the_host_has_added),
+        WITH_SCRIPT(workers_of_pools_that_were_there_before_are_refused),
         WITH_SCRIPT(full_dictionary_is_an_error_for_workers),
         WITH_SCRIPT(a_pool_has_so_many_dictionaries),
         WITH_SCRIPT(message_of_the_pool_stays_after_rewinding_and_closing),

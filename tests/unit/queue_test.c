@@ -915,6 +915,47 @@ static void forked_child_may_only_part_from_queues(void **state)
     forkfold_pool_close(pool);
 }
 
+/* What a worker is handed that cannot use it; also together with one that it can use. */
+static int try_all(const struct part *part, const forkfold_item *item)
+{
+    forkfold_queue *queue = part->out;
+    forkfold_batch batch;
+    uint64_t value = 1;
+
+    (void)item;
+    if (forkfold_queue_put(queue, &value, 1, FOR_EVER) != FORKFOLD_E_FORKED ||
+        forkfold_queue_get(queue, 0, &batch, FOR_EVER) != FORKFOLD_E_FORKED ||
+        forkfold_queue_end(queue, 0) != FORKFOLD_E_FORKED ||
+        forkfold_queue_acknowledge(queue) != FORKFOLD_E_FORKED ||
+        forkfold_queue_give_back(queue) != FORKFOLD_E_FORKED ||
+        forkfold_queue_pass_on(queue, part->in, &value, 1, FOR_EVER) != FORKFOLD_E_FORKED)
+        return FORKFOLD_E_DAMAGED;
+    if (forkfold_queue_get(part->in, 0, &batch, FOR_EVER) != 1 ||
+        forkfold_queue_pass_on(part->in, queue, &value, 1, FOR_EVER) != FORKFOLD_E_INVALID)
+        return FORKFOLD_E_DAMAGED;
+    return forkfold_queue_acknowledge(part->in);
+}
+
+/* Their processes do not have the handle at all. */
+static void workers_of_pools_that_were_there_before_are_refused(void **state)
+{
+    forkfold_pool *older = open_pool(1);
+    forkfold_queue *theirs = open_queue(older, 1, 2, 1);
+    forkfold_pool *owner = open_pool(1);
+    forkfold_queue *queue = open_queue(owner, 1, 2, 1);
+    struct cast cast = {.count = 1, .parts = {{.play = try_all, .in = theirs, .out = queue}}};
+    uint64_t value = 1;
+
+    (void)state;
+    assert_works(older, forkfold_queue_put(theirs, &value, 1, 0));
+    end_play(older, begin_play(older, &cast));
+    assert_works(owner, forkfold_queue_put(queue, &value, 1, 0));
+    forkfold_queue_close(queue);
+    forkfold_queue_close(theirs);
+    forkfold_pool_close(owner);
+    forkfold_pool_close(older);
+}
+
 static int try_to_put(const struct part *part, const forkfold_item *item)
 {
     uint64_t value = 1;
@@ -1090,7 +1131,8 @@ int main(void)
         WITH_TALLY(cancelled_call_leaves_what_its_workers_held),
         WITH_TALLY(pool_is_closed_while_workers_wait_in_queues),
         WITH_TALLY(forked_child_may_only_part_from_queues),
-        WITH_TALLY(worker_of_another_pool_cannot_use_or_harm_a_queue),
+        WITH_TALLY(workers_of_pools_that_were_there_before_are_refused),
+        WITH_SCRIPT(worker_of_another_pool_cannot_use_or_harm_a_queue),
         WITH_TALLY(event_loop_hears_of_what_comes),
         WITH_TALLY(event_loop_hears_of_calls_that_finish_while_it_waits_in_a_queue),
         WITH_TALLY(everybody_hears_of_damage),
