@@ -11,6 +11,10 @@
  * what open results point to; all it may do with the pool is close it.
  * The library starts no threads, prints nothing but what a call is asked to tell (verbose), and
  * leaves the signal mask, the signal handlers and the children of the calling process alone.
+ *
+ * The supervisor is a child of the calling process until the pool is closed: a loop like
+ * `while (wait(NULL) > 0)` waits for it, too, and does not end before.  Wait for children of your own
+ * by their ids (waitpid), or close the pool first.
  */
 #ifndef FORKFOLD_POOL_H
 #define FORKFOLD_POOL_H
