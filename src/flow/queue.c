@@ -2,8 +2,8 @@
 /*
  * Queues: rings (memory/ring.h) with batches behind their cells, and waiting.
  *
- * Waiting in a worker.  Who finds nothing takes a snapshot of the ring's word, announces that it
- * sleeps, looks once more, and sleeps until the word differs.  Who has put or made room looks,
+ * Waiting in a worker.  Who finds nothing looks again for a while; then it takes a snapshot of the
+ * ring's word, announces that it sleeps, looks once more, and sleeps until the word differs.  Who has put or made room looks,
  * after that, for such an announcement, withdraws it, bumps the word, and wakes all: those who find
  * nothing announce themselves again.
  *
@@ -27,8 +27,13 @@
  */
 enum { DEPTH_MOST = 1024, DEPTH_LEAST = 16, DEPTH_BYTES = 1 << 20 };
 
-/* Looks before a worker sleeps: being woken takes longer than most batches do. */
-enum { LOOKS_BEFORE_SLEEP = 64 };
+/*
+ * How long a worker looks before it sleeps, about as long as being woken takes both sides; half of
+ * that after every time that it had to sleep all the same, until it has not.  First between pauses,
+ * each twice as long as the one before: a look takes from the other side the lines that it works on.
+ * Then between offers of the processor to others, for the other side may wait for this one.
+ */
+enum { LOOK_NS = 50 * 1000, HASTE_MOST = 5, PAUSES = 6 };
 
 /* Who calls: a worker of the queue's pool, or its driver. */
 struct caller {
@@ -92,15 +97,25 @@ static uint64_t items_of_batch(const forkfold_queue_options *options)
     return options->batch_items > 0 ? options->batch_items : 1;
 }
 
-/* Memory for the batches, a cache line apart: producers write them at the same time. */
+/*
+ * Memory for the batches, a cache line apart: producers write them at the same time.  The smallest
+ * lie in their cells, so that one line goes from a producer to a consumer and not two.
+ */
 static bool take_memory(forkfold_pool *pool, const forkfold_queue_options *options, unsigned shift,
                         forkfold_queue *queue)
 {
+    struct ff_ring_cell *cells = queue->ring->cells;
     size_t bytes;
 
     if (__builtin_mul_overflow(options->item_bytes, items_of_batch(options), &bytes) ||
         bytes > (SIZE_MAX >> 1 >> shift) - 63)
         return false;
+    if (bytes <= sizeof(cells->inside)) {
+        queue->is_inside = true;
+        queue->batches = (char *)&cells->inside;
+        queue->batch_bytes = sizeof(*cells);
+        return true;
+    }
     queue->batch_bytes = (bytes + 63) & ~(size_t)63;
     queue->batches = ff_arena_take(&pool->items.results, queue->batch_bytes << shift);
     return queue->batches != NULL;
@@ -131,13 +146,13 @@ static int open_at(forkfold_pool *pool, const forkfold_queue_options *options, u
                               .ring = ring,
                               .serial = queue->serial + 1,
                               .item_bytes = options->item_bytes};
+    /* One by one: the supervisor may be looking at what it was before, for some idle worker. */
+    ring->words = ff_queues_words(&pool->layout, number);
+    ring->cells = ff_queues_ring_cells(&pool->layout, number);
     if (!take_memory(pool, options, shift, queue))
         return ff_error_set(&pool->error, FORKFOLD_E_LIMIT,
                             "the region has no room for the batches of a queue; make it less deep "
                             "or raise the limit of address space (ulimit -v)");
-    /* One by one: the supervisor may be looking at what it was before, for some idle worker. */
-    ring->words = ff_queues_words(&pool->layout, number);
-    ring->cells = ff_queues_ring_cells(&pool->layout, number);
     ring->shift = shift;
     ring->number = number;
     ring->batch_items = items_of_batch(options);
@@ -198,7 +213,9 @@ void forkfold_queue_close(forkfold_queue *queue)
     queue->is_open = false;
     ff_handles_lock(&pool->layout);
     forget_hold(pool, queue);
-    ff_arena_give(&pool->items.results, queue->batches, queue->batch_bytes << queue->ring->shift);
+    if (!queue->is_inside)
+        ff_arena_give(&pool->items.results, queue->batches,
+                      queue->batch_bytes << queue->ring->shift);
 }
 
 /* ---- Who calls ----------------------------------------------------------- */
@@ -247,56 +264,75 @@ static bool is_still(const forkfold_queue *queue, uint64_t serial)
 
 /* ---- Waiting ------------------------------------------------------------- */
 
-/* Takers that find an end wait until all is acknowledged. */
-static void wake_all(const forkfold_queue *queue)
+/*
+ * When a cell is free, and perhaps a batch was taken since, which is a fence on some processors.
+ * Takers that find an end wait until all is acknowledged.
+ */
+static void wake_all(const forkfold_queue *queue, bool has_taken)
 {
-    ff_queue_wake_putters(queue);
+    if (has_taken)
+        ff_settle_swapped();
+    else
+        ff_settle();
+    ff_queue_tell_putters(queue);
     if (ff_ring_has_ended(queue->ring))
-        ff_queue_wake_takers(queue);
+        ff_queue_tell_takers(queue);
 }
 
+/* Looking for a cell, to take or to write. */
 struct attempt {
+    const struct caller *caller;
     const forkfold_queue *queue;
     uint64_t serial; /* of the queue */
-    const struct ff_ring *ring;
-    unsigned holder;
     bool takes;
-    enum ff_ring_answer answer;
-    struct ff_ring_batch batch; /* of one that puts, the position alone */
+    enum ff_ring_answer answer;  /* so far */
+    struct ff_ring_batch *batch; /* to be found; of one that puts, the position alone */
 };
 
 /* Once it has come to something it stays so. */
 static bool succeeds(void *what)
 {
     struct attempt *attempt = what;
+    const struct ff_ring *ring = attempt->queue->ring;
+    unsigned holder = attempt->caller->holder;
 
     if (!is_still(attempt->queue, attempt->serial))
         return true;
     if (attempt->answer == FF_RING_NONE)
-        attempt->answer =
-            attempt->takes
-                ? ff_ring_take(attempt->ring, attempt->holder, &attempt->batch)
-                : ff_ring_claim(attempt->ring, attempt->holder, &attempt->batch.position);
+        attempt->answer = attempt->takes ? ff_ring_take(ring, holder, attempt->batch)
+                                         : ff_ring_claim(ring, holder, &attempt->batch->position);
     return attempt->answer != FF_RING_NONE;
 }
 
 static ff_word64 *sleepers_of(const struct attempt *attempt)
 {
-    struct ff_ring_words *words = attempt->ring->words;
+    struct ff_ring_words *words = attempt->queue->ring->words;
 
     return attempt->takes ? &words->takers_sleep : &words->putters_sleep;
 }
 
-static void wait_in_worker(struct attempt *attempt, uint64_t until_ns)
+/* Whether it has come to something by then, without sleeping. */
+static bool look_until(struct attempt *attempt, uint64_t until_ns)
 {
-    struct ff_ring_words *words = attempt->ring->words;
+    for (unsigned i = 0; i < PAUSES; i++) {
+        for (unsigned k = 0; k < 1U << i; k++)
+            ff_pause();
+        if (succeeds(attempt))
+            return true;
+    }
+    while (ff_clock_ns() < until_ns) {
+        ff_yield();
+        if (succeeds(attempt))
+            return true;
+    }
+    return false;
+}
+
+static void sleep_until(struct attempt *attempt, uint64_t until_ns)
+{
+    struct ff_ring_words *words = attempt->queue->ring->words;
     ff_word32 *word = attempt->takes ? &words->filled : &words->emptied;
 
-    for (unsigned i = 0; i < LOOKS_BEFORE_SLEEP; i++) {
-        ff_pause();
-        if (succeeds(attempt))
-            return;
-    }
     for (;;) {
         uint32_t snapshot = ff_snapshot32(word);
 
@@ -308,6 +344,23 @@ static void wait_in_worker(struct attempt *attempt, uint64_t until_ns)
         if (succeeds(attempt))
             return;
     }
+}
+
+static void wait_in_worker(struct attempt *attempt, uint64_t until_ns)
+{
+    unsigned *haste = &attempt->caller->holds->haste;
+    uint64_t begin = ff_clock_ns();
+    uint64_t look = begin + (LOOK_NS >> *haste);
+
+    if (look_until(attempt, look < until_ns ? look : until_ns)) {
+        *haste = 0;
+        return;
+    }
+    sleep_until(attempt, until_ns);
+    if (ff_clock_ns() - begin < 2 * LOOK_NS)
+        *haste = 0;
+    else if (*haste < HASTE_MOST)
+        ++*haste;
 }
 
 /* 0, also when there is still nothing; or what ended the calls; or FORKFOLD_E_STALLED. */
@@ -337,43 +390,37 @@ static void ask_for_bell(struct attempt *attempt)
     (void)succeeds(attempt);
 }
 
-/* A cell to take or to write: 0, or a code. */
-static int wait_for_cell(const struct caller *caller, const forkfold_queue *queue, bool takes,
-                         uint64_t timeout_ns, struct ff_ring_batch *batch)
+/* What is to be done after a first look that has not found a cell: 0 with one, or a code. */
+static int look_further(struct attempt *attempt, uint64_t timeout_ns)
 {
-    struct attempt attempt = {.queue = queue,
-                              .serial = queue->serial,
-                              .ring = queue->ring,
-                              .holder = caller->holder,
-                              .takes = takes,
-                              .answer = FF_RING_NONE};
+    const struct caller *caller = attempt->caller;
+    const forkfold_queue *queue = attempt->queue;
     uint64_t now;
     int code = 0;
 
-    if (!succeeds(&attempt) && timeout_ns > 0) {
+    if (attempt->answer == FF_RING_NONE && timeout_ns > 0) {
         now = ff_clock_ns();
 
         uint64_t until_ns = timeout_ns > UINT64_MAX - now ? UINT64_MAX : now + timeout_ns;
 
         if (caller->worker != NULL)
-            wait_in_worker(&attempt, until_ns);
+            wait_in_worker(attempt, until_ns);
         else
-            code = wait_in_driver(queue->pool, &attempt, until_ns);
+            code = wait_in_driver(queue->pool, attempt, until_ns);
     }
-    if (!is_still(queue, attempt.serial))
+    if (!is_still(queue, attempt->serial))
         return refuse_closed(caller, queue);
-    if (attempt.answer == FF_RING_NONE && caller->worker == NULL &&
+    if (attempt->answer == FF_RING_NONE && caller->worker == NULL &&
         queue->pool->items.has_event_loop)
-        ask_for_bell(&attempt);
-    *batch = attempt.batch;
-    switch (attempt.answer) {
+        ask_for_bell(attempt);
+    switch (attempt->answer) {
     case FF_RING_OK:
         return 0;
     case FF_RING_NONE:
         return code < 0 ? code : FORKFOLD_E_PENDING;
     case FF_RING_ENDED:
         /* A producer may have had a cell for a moment, and takers have waited for what it writes. */
-        if (!takes)
+        if (!attempt->takes)
             ff_queue_wake_takers(queue);
         return FORKFOLD_E_ENDED;
     case FF_RING_DAMAGED:
@@ -404,22 +451,40 @@ static int check_put(const struct caller *caller, const forkfold_queue *queue, c
     return 0;
 }
 
+/* After a first look that has found no room. */
+static int wait_for_room(const struct caller *caller, const forkfold_queue *queue,
+                         enum ff_ring_answer answer, uint64_t timeout_ns, uint64_t *position)
+{
+    struct ff_ring_batch cell = {0};
+    struct attempt attempt = {.caller = caller,
+                              .queue = queue,
+                              .serial = queue->serial,
+                              .answer = answer,
+                              .batch = &cell};
+    int code = look_further(&attempt, timeout_ns);
+
+    if (code == FORKFOLD_E_ENDED)
+        return refuse(caller, queue, code, "the queue has ended: nothing more can be put");
+    if (code == 0)
+        *position = cell.position;
+    return code;
+}
+
 /* A cell with the items in it, not committed yet. */
 static int write_batch(const struct caller *caller, const forkfold_queue *queue, const void *items,
                        uint64_t count, uint64_t timeout_ns, uint64_t *position)
 {
-    struct ff_ring_batch cell = {0};
+    enum ff_ring_answer answer;
     int code = check_put(caller, queue, items, count);
 
-    if (code == 0)
-        code = wait_for_cell(caller, queue, false, timeout_ns, &cell);
-    if (code == FORKFOLD_E_ENDED)
-        return refuse(caller, queue, code, "the queue has ended: nothing more can be put");
     if (code < 0)
         return code;
-    memcpy(batch_at(queue, cell.position), items, count * queue->item_bytes);
-    *position = cell.position;
-    return 0;
+    answer = ff_ring_claim(queue->ring, caller->holder, position);
+    if (answer != FF_RING_OK)
+        code = wait_for_room(caller, queue, answer, timeout_ns, position);
+    if (code == 0)
+        memcpy(batch_at(queue, *position), items, count * queue->item_bytes);
+    return code;
 }
 
 int forkfold_queue_put(forkfold_queue *queue, const void *items, uint64_t count,
@@ -434,7 +499,7 @@ int forkfold_queue_put(forkfold_queue *queue, const void *items, uint64_t count,
     if (code < 0)
         return code;
     ff_ring_commit(queue->ring, position, count);
-    ff_queue_wake_takers(queue);
+    ff_queue_tell_takers(queue);
     return 0;
 }
 
@@ -456,8 +521,8 @@ int forkfold_queue_end(forkfold_queue *queue, unsigned producer)
 
 /* ---- Taking -------------------------------------------------------------- */
 
-/* What the caller got last counts as done. */
-static void acknowledge(const struct caller *caller, const forkfold_queue *queue,
+/* What the caller got last counts as done.  Whether that was all of it: who waits is to be woken. */
+static bool acknowledge(const struct caller *caller, const forkfold_queue *queue,
                         struct ff_queue_hold *hold)
 {
     hold->batch.done += hold->given;
@@ -466,19 +531,44 @@ static void acknowledge(const struct caller *caller, const forkfold_queue *queue
     if (!hold->is_held)
         caller->holds->count--;
     ff_ring_acknowledge(queue->ring, &hold->batch);
-    if (!hold->is_held)
-        wake_all(queue);
+    return !hold->is_held;
 }
 
-static int take(const struct caller *caller, const forkfold_queue *queue, uint64_t timeout_ns,
-                struct ff_queue_hold *hold)
+/* After a first look that has found nothing. */
+static int wait_and_take(const struct caller *caller, const forkfold_queue *queue,
+                         enum ff_ring_answer answer, uint64_t timeout_ns,
+                         struct ff_queue_hold *hold)
 {
+    /* Not the hold's: what the host watches may take from the queue. */
     struct ff_ring_batch batch = {0};
-    int code = wait_for_cell(caller, queue, true, timeout_ns, &batch);
+    struct attempt attempt = {.caller = caller,
+                              .queue = queue,
+                              .serial = queue->serial,
+                              .takes = true,
+                              .answer = answer,
+                              .batch = &batch};
+    int code = look_further(&attempt, timeout_ns);
 
+    if (code == 0)
+        hold->batch = batch;
+    return code;
+}
+
+/* A batch to hold, perhaps in place of one that the caller has just released. */
+static int take(const struct caller *caller, const forkfold_queue *queue, bool has_released,
+                uint64_t timeout_ns, struct ff_queue_hold *hold)
+{
+    enum ff_ring_answer answer = ff_ring_take(queue->ring, caller->holder, &hold->batch);
+    int code = 0;
+
+    if (has_released)
+        wake_all(queue, answer == FF_RING_OK);
+    if (answer != FF_RING_OK)
+        code = wait_and_take(caller, queue, answer, timeout_ns, hold);
     if (code < 0)
         return code;
-    *hold = (struct ff_queue_hold){.is_held = true, .batch = batch};
+    hold->is_held = true;
+    hold->given = 0;
     caller->holds->count++;
     return 0;
 }
@@ -488,6 +578,7 @@ int forkfold_queue_get(forkfold_queue *queue, uint64_t most, forkfold_batch *bat
 {
     struct caller caller;
     struct ff_queue_hold *hold;
+    bool has_released = false;
     int code = find_caller(queue, &caller);
 
     if (code < 0)
@@ -496,9 +587,9 @@ int forkfold_queue_get(forkfold_queue *queue, uint64_t most, forkfold_batch *bat
         return refuse(&caller, queue, FORKFOLD_E_INVALID, "a batch needs a place to go");
     hold = hold_of(&caller, queue);
     if (hold->is_held)
-        acknowledge(&caller, queue, hold);
+        has_released = acknowledge(&caller, queue, hold);
     if (!hold->is_held)
-        code = take(&caller, queue, timeout_ns, hold);
+        code = take(&caller, queue, has_released, timeout_ns, hold);
     if (code < 0)
         return code == FORKFOLD_E_ENDED ? 0 : code;
     hold->given = hold->batch.count - hold->batch.done;
@@ -532,8 +623,8 @@ int forkfold_queue_acknowledge(forkfold_queue *queue)
     struct ff_queue_hold *hold;
     int code = find_hold(queue, 1, &caller, &hold);
 
-    if (code == 0)
-        acknowledge(&caller, queue, hold);
+    if (code == 0 && acknowledge(&caller, queue, hold))
+        wake_all(queue, false);
     return code;
 }
 
@@ -570,13 +661,14 @@ int forkfold_queue_pass_on(forkfold_queue *from, forkfold_queue *to, const void 
         return code;
     if (!is_still(from, serial)) {
         ff_ring_abandon(to->ring, target);
-        wake_all(to);
+        wake_all(to, false);
         return refuse_closed(&caller, from);
     }
     passed = hold->batch;
     passed.done += hold->given;
     ff_ring_pass_on(from->ring, &passed, to->ring, target, count);
-    ff_queue_wake_takers(to);
-    acknowledge(&caller, from, hold);
+    ff_queue_tell_takers(to);
+    if (acknowledge(&caller, from, hold))
+        wake_all(from, false);
     return 0;
 }

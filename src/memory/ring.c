@@ -151,8 +151,11 @@ void ff_ring_commit(const struct ff_ring *ring, uint64_t position, uint64_t coun
 
     ff_own_set(&cell->count, count);
     FF_KILL_POINT("ring.commit.written");
-    /* Partner: ff_ring_take(), which reads the batch after it. */
-    ff_publish(&cell->word, encode(turn_at(ring, position), READY, 0));
+    /*
+     * Partner: ff_ring_take(), which reads the batch after it.  An announcement, because the caller
+     * looks for sleeping takers next.
+     */
+    ff_announce(&cell->word, encode(turn_at(ring, position), READY, 0));
     FF_KILL_POINT("ring.commit.done");
 }
 
@@ -285,8 +288,10 @@ static enum ff_ring_answer read_cell(const struct ff_ring *ring, uint64_t positi
 {
     const struct ff_ring_cell *cell = ff_ring_cell(ring, position);
 
-    *batch = (struct ff_ring_batch){
-        .position = position, .count = ff_peer_get(&cell->count), .done = ff_peer_get(&cell->done)};
+    FF_KILL_POINT("ring.take.done");
+    batch->position = position;
+    batch->count = ff_peer_get(&cell->count);
+    batch->done = ff_peer_get(&cell->done);
     return batch->count <= ring->batch_items && batch->done < batch->count ? FF_RING_OK
                                                                            : find_damage(ring);
 }
@@ -301,13 +306,13 @@ enum ff_ring_answer ff_ring_take(const struct ff_ring *ring, unsigned holder,
 
     if (is_damaged(ring))
         return FF_RING_DAMAGED;
+    /* What is returned from here on wakes those who sleep. */
+    if (take_returned(ring, holder, &position) || take_at_head(ring, holder, &position))
+        return read_cell(ring, position, batch);
     do {
         tail = ff_recheck(&ring->words->tail);
-        if (take_returned(ring, holder, &position) || take_at_head(ring, holder, &position) ||
-            take_next(ring, holder, &position)) {
-            FF_KILL_POINT("ring.take.done");
+        if (take_next(ring, holder, &position))
             return read_cell(ring, position, batch);
-        }
         /* There may be more behind a tail whose producer has not moved it on yet. */
         if (find_free(ring, &position, &word) == FF_RING_DAMAGED)
             return FF_RING_DAMAGED;

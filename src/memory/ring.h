@@ -53,6 +53,7 @@ struct ff_ring_cell {
     ff_word64 passed_to; /* number + 1 of the ring that it is passed on to, or 0 */
     ff_word64 passed_at; /* position there */
     ff_word64 passing;   /* what `done` will be */
+    ff_word64 inside;    /* the batch itself, where those of the ring are as small as that */
 };
 
 enum ff_ring_sleeper { FF_RING_WORKERS = 1, FF_RING_DRIVER = 2 };

@@ -25,6 +25,8 @@
  *                        could read the old values and both go on.
  *   settle               A fence for the same where the word that is stored is published, and the
  *                        one that is read is the other's announcement, or the other way round.
+ *   settle_swapped       The same where between the two this process has made a successful swap_if:
+ *                        nothing more on processors whose atomic operations are fences.
  *   take_next / take_if  Claims: one atomic operation hands out a number to
  *                        exactly one process.  Acquire-release, so that who
  *                        sees the cursor past a claim also sees what the
@@ -105,6 +107,16 @@ static inline uint64_t ff_recheck(const ff_word64 *word)
 static inline void ff_settle(void)
 {
     atomic_thread_fence(memory_order_seq_cst);
+}
+
+/* Behind swap_if, where that is a fence already. */
+static inline void ff_settle_swapped(void)
+{
+#if defined(__x86_64__) || defined(__i386__)
+    ff_keep_order();
+#else
+    ff_settle();
+#endif
 }
 
 static inline uint64_t ff_take_next(ff_word64 *cursor)

@@ -49,23 +49,33 @@ static void wake(const struct ff_layout *layout, ff_word64 *sleepers, ff_word32 
     ff_futex_wake(word, UINT64_MAX);
 }
 
-/* Partners of both: wait_in_worker() and wait_in_driver() in flow/queue.c. */
-void ff_queue_wake_takers(const forkfold_queue *queue)
+/* Partners of both: sleep_until() and wait_in_driver() in flow/queue.c. */
+void ff_queue_tell_takers(const forkfold_queue *queue)
 {
     struct ff_ring_words *words = queue->ring->words;
 
-    ff_settle();
     if (ff_recheck(&words->takers_sleep) != 0)
         wake(queue->layout, &words->takers_sleep, &words->filled);
 }
 
-void ff_queue_wake_putters(const forkfold_queue *queue)
+void ff_queue_tell_putters(const forkfold_queue *queue)
 {
     struct ff_ring_words *words = queue->ring->words;
 
-    ff_settle();
     if (ff_recheck(&words->putters_sleep) != 0)
         wake(queue->layout, &words->putters_sleep, &words->emptied);
+}
+
+void ff_queue_wake_takers(const forkfold_queue *queue)
+{
+    ff_settle();
+    ff_queue_tell_takers(queue);
+}
+
+void ff_queue_wake_putters(const forkfold_queue *queue)
+{
+    ff_settle();
+    ff_queue_tell_putters(queue);
 }
 
 void ff_queue_return(const forkfold_queue *queue, struct ff_queue_holds *holds)

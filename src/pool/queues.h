@@ -5,7 +5,7 @@
  * Each has a place of its own for its handle (written by the driver alone) and one for its ring
  * (written by all); neither is ever anything else, so that the supervisor can look at all of them at
  * any time.  `opened` counts those that have ever been open.  The batches themselves lie in the
- * results area.
+ * results area, or in the cells if they are as small as that.
  */
 #ifndef FF_POOL_QUEUES_H
 #define FF_POOL_QUEUES_H
@@ -21,6 +21,7 @@ struct forkfold_queue {
     const struct ff_layout *layout; /* the same address in all processes of the pool */
     struct ff_ring *ring;
     bool is_open;
+    bool is_inside;  /* whether the batches lie in the cells */
     uint64_t serial; /* of the queues that have been open here */
     size_t item_bytes;
     char *batches; /* of each cell one, batch_bytes apart */
@@ -43,6 +44,7 @@ struct ff_queue_hold {
 
 struct ff_queue_holds {
     unsigned count; /* of those that are held */
+    unsigned haste; /* how often in a row it was no good to look for long before sleeping */
     struct ff_queue_hold queues[FORKFOLD_QUEUES_MAX];
 };
 
@@ -61,5 +63,9 @@ void ff_queues_return(const struct ff_layout *layout, struct ff_queue_holds *hol
 /* Wakes those who wait for batches, or for room, if there are any: after these have come. */
 void ff_queue_wake_takers(const forkfold_queue *queue);
 void ff_queue_wake_putters(const forkfold_queue *queue);
+
+/* The same where they have come by an announcement, or with a fence behind them. */
+void ff_queue_tell_takers(const forkfold_queue *queue);
+void ff_queue_tell_putters(const forkfold_queue *queue);
 
 #endif

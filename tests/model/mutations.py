@@ -49,7 +49,7 @@ ITEMS, ITEMS_JOB, RESULT = "pool/items.c", "pool/items_job.c", "pool/items_resul
 MISTAKES = [
     # Rings.
     Mistake("a commit is not ordered after the batch", RING,
-            "ff_publish(&cell->word, encode(turn_at(ring, position), READY, 0));\n"
+            "ff_announce(&cell->word, encode(turn_at(ring, position), READY, 0));\n"
             '    FF_KILL_POINT("ring.commit.done");',
             "ff_own_set(&cell->word, encode(turn_at(ring, position), READY, 0));",
             "ring", "stores_that_are_late_keep_the_order"),
@@ -161,16 +161,20 @@ MISTAKES = [
             "    return 0;",
             "queue", "who_waits_for_room_or_batches_is_woken"),
     Mistake("the last acknowledgement wakes nobody", QUEUE,
-            "    if (ff_ring_has_ended(queue->ring))\n        ff_queue_wake_takers(queue);\n", "",
+            "    if (ff_ring_has_ended(queue->ring))\n        ff_queue_tell_takers(queue);\n", "",
             "queue", "two_consumers_wait_for_one_batch"),
-    Mistake("who puts does not settle before it looks for sleepers", QUEUES,
-            "    ff_settle();\n    if (ff_recheck(&words->takers_sleep) != 0)",
-            "    if (ff_recheck(&words->takers_sleep) != 0)",
+    Mistake("who puts does not announce it before it looks for sleepers", RING,
+            "ff_announce(&cell->word, encode(turn_at(ring, position), READY, 0));\n"
+            '    FF_KILL_POINT("ring.commit.done");',
+            "ff_publish(&cell->word, encode(turn_at(ring, position), READY, 0));",
             "queue", "who_waits_is_woken_by_late_stores"),
-    Mistake("who makes room does not settle before it looks for sleepers", QUEUES,
-            "    ff_settle();\n    if (ff_recheck(&words->putters_sleep) != 0)",
-            "    if (ff_recheck(&words->putters_sleep) != 0)",
+    Mistake("who makes room does not settle before it looks for sleepers", QUEUE,
+            "    else\n        ff_settle();\n", "",
             "queue", "who_waits_is_woken_by_late_stores"),
+    Mistake("who makes room and takes something wakes nobody", QUEUE,
+            "    if (has_released)\n        wake_all",
+            "    if (has_released && answer != FF_RING_OK)\n        wake_all",
+            "queue", "who_waits_for_room_is_woken_by_who_holds_the_next"),
     Mistake("the driver does not say that it sleeps", QUEUE,
             "        ff_set_bits(sleepers_of(attempt), FF_RING_DRIVER);\n", "",
             "queue", "the_driver_gets"),
