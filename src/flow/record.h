@@ -89,12 +89,14 @@ static inline const unsigned char *ff_record_take(const unsigned char *from,
 /* The hash that a table's slot has of the key, which lies as ff_record_entry wants it. */
 static inline uint32_t ff_record_hash(const struct ff_entry *entry)
 {
+    struct ff_slot key;
     uint64_t words[2];
 
     if (entry->key_bytes > FF_KEY_INLINE)
         return (uint32_t)(ff_key_hash(entry->key, entry->key_bytes) >> 32);
     memcpy(words, entry->key, sizeof(words));
-    return ff_near_key(words[0], words[1], (uint32_t)entry->key_bytes).hash;
+    key = ff_near_key(words[0], words[1], (uint32_t)entry->key_bytes);
+    return ff_near_hash(key.low, key.high);
 }
 
 #endif

@@ -80,7 +80,9 @@ void ff_table_clear(struct ff_table *table)
 #define LOW_BYTES(count) ((count) >= 8 ? ~UINT64_C(0) : (UINT64_C(1) << 8 * ((count) % 8)) - 1)
 #define MASK(count)                                                                                \
     {                                                                                              \
-        LOW_BYTES(count), (count) > 8 ? LOW_BYTES((count) % 8) : 0                                 \
+        .low = LOW_BYTES(count), .high = (count) > 8 ? LOW_BYTES((count) % 8) : 0, .kind = {       \
+            .tally = (count)                                                                       \
+        }                                                                                          \
     }
 
 static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__,
@@ -96,7 +98,10 @@ static struct ff_key near_key_of(const char *bytes, uint32_t key_bytes)
 
     if (key_bytes > 0)
         memcpy(words, bytes, key_bytes);
-    return ff_near_key(words[0], words[1], key_bytes);
+    return (struct ff_key){.low = words[0],
+                           .high = (uint32_t)words[1],
+                           .key_bytes = key_bytes,
+                           .hash = ff_near_hash(words[0], (uint32_t)words[1])};
 }
 
 static struct ff_key key_of_bytes(const void *bytes, uint32_t key_bytes)
@@ -476,50 +481,110 @@ int ff_table_add(struct ff_table *table, const void *bytes, size_t key_bytes, ui
     return add(table, &key, amount);
 }
 
-/* The first slot from the key's home on that holds it as a near one, or is empty. */
-static inline struct ff_slot *find_near(struct ff_homes homes, const struct ff_key *key)
+/* What a slot has behind low, as one number: high, and above it the tally. */
+static inline uint64_t upper_of(const struct ff_slot *slot)
 {
-    const struct ff_slot *end = homes.slots + homes.slot_count;
-    struct ff_slot *slot = ff_home_of(homes, key->hash);
+    uint64_t upper;
 
-    while (!holds_near(slot, key) && slot->tally != 0) {
-        if (++slot == end)
-            slot = homes.slots;
-    }
-    return slot;
+    memcpy(&upper, &slot->high, sizeof(upper));
+    return upper;
 }
 
-int ff_table_add_near(struct ff_table *table, const struct ff_key *keys, size_t count)
+#define UPPER_ONE ((uint64_t)FF_TALLY_ONE << 32)
+
+/* Whether the slot holds the near key. */
+static inline bool is_slot_of(const struct ff_slot *slot, const struct ff_slot *key)
 {
-    int code = ff_table_reserve(table, 1);
-    struct ff_homes homes = ff_table_homes(table);
-    size_t capacity = key_capacity(homes.slot_count);
-    uint64_t known = 0; /* keys added that are not in the total yet */
+    return slot->low == key->low && (upper_of(slot) & (UPPER_ONE - 1)) == upper_of(key);
+}
+
+/*
+ * Adds 1 to each sum up to the first key that is not at its home, or whose sum has no room.  Returns
+ * how many.  This is where most words of a text are counted, so each instruction shows.
+ */
+static size_t add_at_home(const struct ff_slot *keys, struct ff_slot *const *homes, size_t count)
+{
+    size_t i;
+
+    for (i = 0; i < count; i++) {
+        struct ff_slot *slot = homes[i];
+        uint64_t upper = upper_of(slot);
+
+        if (!is_slot_of(slot, &keys[i]) || __builtin_add_overflow(upper, UPPER_ONE, &upper))
+            break;
+        memcpy(&slot->high, &upper, sizeof(upper));
+    }
+    return i;
+}
+
+/*
+ * Lets a key have its home, where it is met first, if it is more frequent than the one there.  That
+ * one's home is no later, and all slots from there on are used: it is found where the other was.
+ */
+static void go_home(struct ff_slot *slot, struct ff_slot *home)
+{
+    struct ff_slot there = *home;
+
+    if (slot->tally <= there.tally)
+        return;
+    *home = *slot;
+    *slot = there;
+}
+
+/* The same for one key, wherever it is or belongs. */
+static int add_one_near(struct ff_table *table, const struct ff_slot *key, struct ff_slot *home)
+{
+    const struct ff_slot *end = table->slots + table->slot_count;
+    struct ff_slot *slot = home;
+
+    while (slot->tally != 0 && !is_slot_of(slot, key)) {
+        if (++slot == end)
+            slot = table->slots;
+    }
+    if (slot->tally - 1 < FF_SLOT_SUM_MAX * FF_TALLY_ONE - 1) {
+        slot->tally += FF_TALLY_ONE;
+        go_home(slot, home);
+    } else if (slot->tally == 0 && table->wide == 0 &&
+               table->used < key_capacity(table->slot_count)) {
+        *slot = *key;
+        slot->tally += FF_TALLY_ONE;
+        table->used++;
+    } else {
+        /* There is no room, or it may have a wide slot, or should. */
+        struct ff_key found = {.low = key->low,
+                               .high = key->high,
+                               .key_bytes = key->tally,
+                               .hash = ff_near_hash(key->low, key->high)};
+
+        return add(table, &found, 1);
+    }
+    table->total++;
+    return 0;
+}
+
+int ff_table_add_near(struct ff_table *table, const struct ff_slot *keys, struct ff_slot **homes,
+                      size_t count)
+{
+    struct ff_homes from = ff_table_homes(table);
+    size_t i = 0;
+    int code = 0;
 
     if (count > UINT64_MAX - table->total)
         return FORKFOLD_E_LIMIT;
-    for (size_t i = 0; i < count && code == 0; i++) {
-        struct ff_slot *slot = find_near(homes, &keys[i]);
+    while (i < count && code == 0) {
+        size_t at_home = add_at_home(keys + i, homes + i, count - i);
 
-        if (slot->tally - 1 < FF_SLOT_SUM_MAX * FF_TALLY_ONE - 1) {
-            slot->tally += FF_TALLY_ONE;
-            known++;
-        } else if (slot->tally == 0 && table->wide == 0 && table->used < capacity) {
-            *slot = (struct ff_slot){.low = keys[i].low,
-                                     .high = keys[i].high,
-                                     .tally = FF_TALLY_ONE + keys[i].key_bytes};
-            table->used++;
-            known++;
-        } else {
-            /* There is no room, or it may have a wide slot, or should. */
-            table->total += known;
-            known = 0;
-            code = add(table, &keys[i], 1);
-            homes = ff_table_homes(table);
-            capacity = key_capacity(homes.slot_count);
+        table->total += at_home;
+        i += at_home;
+        if (i == count)
+            break;
+        code = add_one_near(table, &keys[i], homes[i]);
+        i++;
+        if (table->slots != from.slots || table->slot_count != from.slot_count) {
+            from = ff_table_homes(table);
+            ff_find_homes(from, keys + i, count - i, homes + i);
         }
     }
-    table->total += known;
     return code;
 }
 

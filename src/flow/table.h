@@ -161,13 +161,20 @@ struct ff_key {
     uint32_t hash; /* upper half of ff_key_hash */
 };
 
-/* The upper half of ff_key_hash for a near key: two rounds of multiplication, which spread each bit. */
+/* What near keys are multiplied with: the fractions of square roots, made odd. */
+#define FF_NEAR_HIGH  UINT64_C(0x3c6ef372fe94f82b)
+#define FF_NEAR_FIRST UINT64_C(0x6a09e667f3bcc909)
+#define FF_NEAR_LAST  UINT64_C(0xbb67ae8584caa73b)
+
+/*
+ * The upper half of ff_key_hash for a near key: two rounds of multiplication, which spread each bit.
+ * key_vectors.h does the same for several keys at once.
+ */
 static inline uint32_t ff_near_hash(uint64_t low, uint32_t high)
 {
-    /* The constants are the fractions of square roots, made odd. */
-    uint64_t mixed = (low ^ high * UINT64_C(0x3c6ef372fe94f82b)) * UINT64_C(0x6a09e667f3bcc909);
+    uint64_t mixed = (low ^ high * FF_NEAR_HIGH) * FF_NEAR_FIRST;
 
-    return (uint32_t)((mixed ^ mixed >> 32) * UINT64_C(0xbb67ae8584caa73b) >> 32);
+    return (uint32_t)((mixed ^ mixed >> 32) * FF_NEAR_LAST >> 32);
 }
 
 static inline uint32_t ff_slot_hash(const struct ff_slot *slot)
@@ -178,25 +185,26 @@ static inline uint32_t ff_slot_hash(const struct ff_slot *slot)
     return ff_slot_kind(slot) <= FF_KEY_INLINE ? near : slot->high;
 }
 
-/* Which bits of two words belong to a near key of so many bytes; little-endian. */
+/* Which bits of two words belong to a near key of so many bytes, little-endian, and nothing but its kind. */
 struct ff_near_mask {
     uint64_t low;
     uint64_t high;
+    struct ff_slot kind;
 };
 extern const struct ff_near_mask ff_near_masks[FF_KEY_INLINE + 1];
 
-/* Makes the key of the first key_bytes bytes of two words, whatever lies behind them. */
-static inline struct ff_key ff_near_key(uint64_t low, uint64_t high, uint32_t key_bytes)
+/*
+ * Makes a near key of the first key_bytes bytes of two words, whatever lies behind them: as it lies
+ * in a slot, with a sum of 0.
+ */
+static inline struct ff_slot ff_near_key(uint64_t low, uint64_t high, uint32_t key_bytes)
 {
-    struct ff_key key = {.low = low & ff_near_masks[key_bytes].low,
-                         .high = (uint32_t)(high & ff_near_masks[key_bytes].high),
-                         .key_bytes = key_bytes};
-
-    key.hash = ff_near_hash(key.low, key.high);
-    return key;
+    return (struct ff_slot){.low = low & ff_near_masks[key_bytes].low,
+                            .high = (uint32_t)(high & ff_near_masks[key_bytes].high),
+                            .tally = key_bytes};
 }
 
-/* The same of more than FF_KEY_INLINE bytes in memory, which the key borrows. */
+/* The key of more than FF_KEY_INLINE bytes in memory, which it borrows. */
 static inline struct ff_key ff_far_key(const void *bytes, uint32_t key_bytes)
 {
     return (struct ff_key){.low = (uintptr_t)bytes,
@@ -236,12 +244,22 @@ static inline struct ff_slot *ff_home_of(struct ff_homes homes, uint32_t hash)
     return &homes.slots[ff_slot_home(hash, homes.slot_count)];
 }
 
+/* The homes of near keys. */
+static inline void ff_find_homes(struct ff_homes from, const struct ff_slot *keys, size_t count,
+                                 struct ff_slot **homes)
+{
+    for (size_t i = 0; i < count; i++)
+        homes[i] = ff_home_of(from, ff_near_hash(keys[i].low, keys[i].high));
+}
+
 /*
  * Adds 1 to the sum of each of count keys, all near and none empty, or all far, in a table of counts;
  * as so many calls of ff_table_add.  On failure the keys before the one that failed are added, or none
- * (FORKFOLD_E_LIMIT).
+ * (FORKFOLD_E_LIMIT).  Homes are those of the near keys, found since the table has slots and has last
+ * changed; when it grows they are found again.
  */
-int ff_table_add_near(struct ff_table *table, const struct ff_key *keys, size_t count);
+int ff_table_add_near(struct ff_table *table, const struct ff_slot *keys, struct ff_slot **homes,
+                      size_t count);
 int ff_table_add_far(struct ff_table *table, const struct ff_key *keys, size_t count);
 
 /* Adds every sum of from to into, which has the same combiner.  0 or as ff_table_add; then into may

@@ -11,7 +11,8 @@ size_t ff_sieve_bits_variants(const struct ff_sieve_bits *variants[FF_SIEVE_VARI
     if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("bmi") &&
         __builtin_cpu_supports("bmi2")) {
         if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
-            __builtin_cpu_supports("avx512vbmi") && __builtin_cpu_supports("avx512vbmi2"))
+            __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vbmi") &&
+            __builtin_cpu_supports("avx512vbmi2"))
             variants[count++] = &ff_sieve_bits_avx512;
         variants[count++] = &ff_sieve_bits_avx2;
     }

@@ -5,9 +5,11 @@
  */
 #include "jobs/word_scan.h"
 
+#include <assert.h>
 #include <string.h>
 
 #include "jobs/byte_masks.h"
+#include "jobs/key_vectors.h"
 #include "jobs/letter_vectors.h"
 #include "jobs/unicode_tables.h"
 #include "jobs/utf8_vectors.h"
@@ -15,20 +17,20 @@
 enum {
     CHUNK_BLOCKS = FF_SCAN_CHUNK_BYTES / FF_MASK_BYTES,
     /* Keys between prefetching a slot and looking at it. */
-    BATCH_KEYS = 256,
+    BATCH_KEYS = 512,
     BATCH_FAR_KEYS = 64,
     /* What is written beyond the last byte of a key that is built. */
     BUILT_SLACK = 64,
     /* Three bytes of key for two of the token at most. */
     BUILT_BYTES = FF_SCAN_CHUNK_BYTES * 3 / 2 + BUILT_SLACK,
-    /* What is read of a key that may be near. */
-    WORDS_BYTES = 2 * sizeof(uint64_t),
     /* What ff_run_edges writes at most in one go, beyond what counts. */
     EDGES_SLACK = FF_MASK_BYTES
 };
 
 /* The least padding that is no white space: a token that reaches it is not whole. */
 enum { PADDING = 'x' };
+
+static_assert(BATCH_KEYS % FF_HOMES_AT_ONCE == 0, "a batch has room for whole steps");
 
 struct chunk {
     const unsigned char *bytes;
@@ -46,7 +48,8 @@ struct chunk {
 struct batch {
     struct ff_word_kernel *kernel;
     struct ff_table *table;
-    struct ff_key keys[BATCH_KEYS]; /* near ones */
+    struct ff_slot keys[BATCH_KEYS]; /* near ones */
+    struct ff_slot *homes[BATCH_KEYS];
     size_t count;
     struct ff_key far_keys[BATCH_FAR_KEYS];
     size_t far_count;
@@ -156,10 +159,20 @@ static void mark_kept_letters(struct chunk *chunk)
 
 /* ---- Pass 2: keys -------------------------------------------------------- */
 
+/* Asks for the slots of all near keys, which the table is searched for next. */
+static void seek(struct batch *batch)
+{
+    ff_find_many_homes(ff_table_homes(batch->table), batch->keys, batch->count, batch->homes);
+    for (size_t i = 0; i < batch->count; i++)
+        __builtin_prefetch(batch->homes[i], 1);
+}
+
 static int flush(struct batch *batch)
 {
-    int code = ff_table_add_near(batch->table, batch->keys, batch->count);
+    int code;
 
+    seek(batch);
+    code = ff_table_add_near(batch->table, batch->keys, batch->homes, batch->count);
     if (code == 0)
         code = ff_table_add_far(batch->table, batch->far_keys, batch->far_count);
     batch->count = 0;
@@ -168,18 +181,10 @@ static int flush(struct batch *batch)
     return code;
 }
 
-static inline void prefetch_home(const struct batch *batch, uint32_t hash)
-{
-    __builtin_prefetch(ff_home_of(ff_table_homes(batch->table), hash), 1);
-}
-
 /* Adds the near key that two words begin with. */
 static inline int add_near(struct batch *batch, uint64_t low, uint64_t high, size_t key_bytes)
 {
-    struct ff_key *key = &batch->keys[batch->count++];
-
-    *key = ff_near_key(low, high, (uint32_t)key_bytes);
-    prefetch_home(batch, key->hash);
+    batch->keys[batch->count++] = ff_near_key(low, high, (uint32_t)key_bytes);
     return batch->count == BATCH_KEYS ? flush(batch) : 0;
 }
 
@@ -189,7 +194,7 @@ static inline int add_far(struct batch *batch, const unsigned char *bytes, size_
     struct ff_key *key = &batch->far_keys[batch->far_count++];
 
     *key = ff_far_key(bytes, (uint32_t)key_bytes);
-    prefetch_home(batch, key->hash);
+    __builtin_prefetch(ff_home_of(ff_table_homes(batch->table), key->hash), 1);
     return batch->far_count == BATCH_FAR_KEYS ? flush(batch) : 0;
 }
 
@@ -266,12 +271,12 @@ static unsigned char *build_key(const unsigned char *bytes, size_t count, unsign
 /* Adds a key that is bytes of the chunk as they are. */
 static int add_bytes(struct batch *batch, const struct chunk *chunk, size_t at, size_t length)
 {
-    unsigned char near_end[WORDS_BYTES] = {0};
+    unsigned char near_end[FF_KEY_READ_BYTES] = {0};
     uint64_t words[2];
 
     if (length > FF_KEY_INLINE)
         return add_far(batch, chunk->bytes + at, length);
-    if (at + WORDS_BYTES <= chunk->readable) {
+    if (at + FF_KEY_READ_BYTES <= chunk->readable) {
         memcpy(words, chunk->bytes + at, sizeof(words));
     } else {
         memcpy(near_end, chunk->bytes + at, length);
@@ -476,50 +481,42 @@ static int add_awkward_run(struct batch *batch, const struct chunk *chunk, size_
     return add_bytes(batch, chunk, at, length);
 }
 
-/* The lower case of ASCII letters is one bit, which set_bits has; other bytes are kept. */
-static inline uint64_t lower_case(uint64_t word, uint64_t set_bits, bool is_ascii)
-{
-    return word | (is_ascii ? set_bits : (~word & UINT64_C(0x8080808080808080)) >> 2 & set_bits);
-}
-
 /*
- * Makes keys of runs from the given one on, until the batch is full or a run is awkward, that is
- * too long or behind last.  Returns the first that it left.  set_bits: see lower_case; nothing
- * under the plain rule.
+ * Makes keys of runs from the given one up to end, until the batch is full or a run is too long.
+ * Returns the first that it left.  set_bits: see ff_take_key.
  */
-static size_t make_keys(struct batch *batch, const struct chunk *chunk, size_t run, size_t last,
-                        uint64_t set_bits)
+static inline size_t make_keys(struct batch *batch, const struct chunk *chunk, size_t run,
+                               size_t end, unsigned char set_bits, bool is_ascii)
 {
-    struct ff_homes homes = ff_table_homes(batch->table);
-    struct ff_key *key = batch->keys + batch->count;
+    struct ff_slot *key = batch->keys + batch->count;
     size_t room = BATCH_KEYS - batch->count;
-    size_t end = chunk->run_count - run < room ? chunk->run_count : run + room;
 
+    if (end - run > room)
+        end = run + room;
     for (; run < end; run++, key++) {
         size_t at = chunk->starts[run];
         size_t length = chunk->ends[run] - at;
-        uint64_t words[2];
 
-        if (length > FF_KEY_INLINE || at > last)
+        if (length > FF_KEY_INLINE)
             break;
-        memcpy(words, chunk->bytes + at, sizeof(words));
-        *key = ff_near_key(lower_case(words[0], set_bits, chunk->is_ascii),
-                           lower_case(words[1], set_bits, chunk->is_ascii), (uint32_t)length);
-        __builtin_prefetch(ff_home_of(homes, key->hash), 1);
+        ff_take_key(key, chunk->bytes + at, length, set_bits, is_ascii);
     }
     batch->count = (size_t)(key - batch->keys);
     return run;
 }
 
-static int count_runs(struct batch *batch, const struct chunk *chunk, uint64_t set_bits)
+static int count_runs(struct batch *batch, const struct chunk *chunk, unsigned char set_bits)
 {
-    /* Less can be read only where there is less than a block: there is no chunk then. */
-    size_t last = chunk->readable - WORDS_BYTES;
+    size_t end = chunk->run_count; /* of the runs that FF_KEY_READ_BYTES can be read of */
     size_t run = 0;
     int code = 0;
 
+    while (end > 0 && chunk->starts[end - 1] + (size_t)FF_KEY_READ_BYTES > chunk->readable)
+        end--;
     while (code == 0) {
-        run = make_keys(batch, chunk, run, last, set_bits);
+        if (run < end)
+            run = chunk->is_ascii ? make_keys(batch, chunk, run, end, set_bits, true)
+                                  : make_keys(batch, chunk, run, end, set_bits, false);
         if (batch->count == BATCH_KEYS)
             code = flush(batch);
         else if (run == chunk->run_count)
@@ -542,10 +539,7 @@ static int count_chunk(struct chunk *chunk, struct batch *batch)
     if (rule == FORKFOLD_LETTERS)
         code = take_marked_tokens(chunk, batch);
     find_runs(chunk, rule);
-    if (code == 0)
-        code =
-            count_runs(batch, chunk, rule == FORKFOLD_LETTERS ? UINT64_C(0x2020202020202020) : 0);
-    return code < 0 ? code : flush(batch);
+    return code == 0 ? count_runs(batch, chunk, rule == FORKFOLD_LETTERS ? 0x20 : 0) : code;
 }
 
 int FF_SCAN_NAME(struct ff_word_kernel *kernel, struct ff_table *table, const unsigned char *bytes,
@@ -578,7 +572,7 @@ int FF_SCAN_NAME(struct ff_word_kernel *kernel, struct ff_table *table, const un
         at += chunk.count;
     }
     *taken = at;
-    return code;
+    return code == 0 ? flush(&batch) : code;
 }
 
 /* ---- Well-formed UTF-8 --------------------------------------------------- */

@@ -5,9 +5,9 @@
  * It works on chunks that fit the first-level cache, in three passes:
  *   1. the kinds of all bytes as bits (byte_masks.h), and from them the
  *      places where words start and end;
- *   2. for each word its key, of at most 12 bytes in two registers, its hash,
- *      and a prefetch of the slot where it belongs;
- *   3. for a batch of keys at a time, the slots.
+ *   2. for each word its key, of at most 12 bytes, as it lies in a slot;
+ *   3. for a batch of keys at a time, their hashes, prefetches of the slots
+ *      where they belong, and then these.
  * Under the letters rule most tokens of ASCII text are one run of letters, with other signs before
  * or behind it.  The others, those with gaps or beyond ASCII, are found first, by adding up bits,
  * and their keys are built character by character.

@@ -12,6 +12,7 @@
 #include <forkfold/error.h>
 
 #include "failing_alloc.h"
+#include "flow/partial.h"
 #include "flow/table.h"
 #include "random_keys.h"
 
@@ -398,12 +399,24 @@ static void failed_merge_leaves_a_usable_table(void **state)
     free_random_keys(&set);
 }
 
-static struct ff_key near_key_of(const char *key, size_t key_bytes)
+enum { NEAR_KEYS_MAX = 1000 };
+
+static struct ff_slot near_key_of(const char *key, size_t key_bytes)
 {
     uint64_t words[2] = {UINT64_MAX, UINT64_MAX}; /* what lies behind the key must not matter */
 
     memcpy(words, key, key_bytes);
     return ff_near_key(words[0], words[1], (uint32_t)key_bytes);
+}
+
+/* As a batch of them comes to a table. */
+static int add_near(struct ff_table *table, const struct ff_slot *keys, size_t count)
+{
+    struct ff_slot *homes[NEAR_KEYS_MAX];
+
+    assert_int_equal(ff_table_reserve(table, 1), 0);
+    ff_find_homes(ff_table_homes(table), keys, count, homes);
+    return ff_table_add_near(table, keys, homes, count);
 }
 
 static void assert_same_sums(const struct ff_table *table, const struct ff_table *expected)
@@ -420,6 +433,20 @@ static void assert_same_sums(const struct ff_table *table, const struct ff_table
     }
 }
 
+/* Sealed, both are the same bytes. */
+static void assert_same_partials(const struct ff_table *a, const struct ff_table *b)
+{
+    struct ff_partial *first = test_calloc(1, ff_partial_bound(a));
+    struct ff_partial *second = test_calloc(1, ff_partial_bound(b));
+
+    assert_int_equal(ff_partial_write(first, a), 0);
+    assert_int_equal(ff_partial_write(second, b), 0);
+    assert_int_equal(first->bytes, second->bytes);
+    assert_memory_equal(first, second, first->bytes);
+    test_free(first);
+    test_free(second);
+}
+
 /* Keys of 1 to 24 bytes, NULs among them, half of them met before: as one by one. */
 static void keys_in_batches_are_the_same_as_one_by_one(void **state)
 {
@@ -429,7 +456,7 @@ static void keys_in_batches_are_the_same_as_one_by_one(void **state)
 
     (void)state;
     for (int batch = 0; batch < BATCHES; batch++) {
-        struct ff_key near[BATCH];
+        struct ff_slot near[BATCH];
         struct ff_key far[BATCH];
         char bytes[BATCH][LONGEST] = {{0}};
         size_t near_count = 0;
@@ -440,19 +467,69 @@ static void keys_in_batches_are_the_same_as_one_by_one(void **state)
 
             for (size_t at = 0; at < key_bytes; at++)
                 bytes[i][at] = (char)random_below(key_bytes < 3 ? 256 : 3);
-            struct ff_key *key =
-                key_bytes <= FF_KEY_INLINE ? &near[near_count++] : &far[far_count++];
+            uint64_t hash = ff_key_hash(bytes[i], key_bytes) >> 32;
 
-            *key = key_bytes <= FF_KEY_INLINE ? near_key_of(bytes[i], key_bytes)
-                                              : ff_far_key(bytes[i], (uint32_t)key_bytes);
-            assert_int_equal(key->hash, ff_key_hash(bytes[i], key_bytes) >> 32);
+            if (key_bytes <= FF_KEY_INLINE) {
+                near[near_count] = near_key_of(bytes[i], key_bytes);
+                assert_int_equal(ff_near_hash(near[near_count].low, near[near_count].high), hash);
+                near_count++;
+            } else {
+                far[far_count] = ff_far_key(bytes[i], (uint32_t)key_bytes);
+                assert_int_equal(far[far_count].hash, hash);
+                far_count++;
+            }
             assert_int_equal(ff_table_add(&single, bytes[i], key_bytes, 1), 0);
         }
-        assert_int_equal(ff_table_add_near(&batched, near, near_count), 0);
+        assert_int_equal(add_near(&batched, near, near_count), 0);
         assert_int_equal(ff_table_add_far(&batched, far, far_count), 0);
     }
     assert_same_sums(&batched, &single);
+    assert_same_partials(&batched, &single);
     ff_table_free(&batched);
+    ff_table_free(&single);
+}
+
+/* As full as it gets, so that all clusters are long and one goes on at the first slot. */
+static void frequent_keys_get_their_homes(void **state)
+{
+    enum { KEYS = 44 }; /* of 64 slots */
+    struct ff_table table = {0};
+    struct ff_table single = {0};
+    struct ff_slot keys[KEYS];
+    struct ff_slot *homes[KEYS];
+
+    (void)state;
+    for (int round = 0; round < 200; round++) {
+        for (int i = 0; i < KEYS; i++) {
+            uint32_t number = (uint32_t)(round * KEYS + i);
+
+            keys[i] = near_key_of((const char *)&number, sizeof(number));
+            assert_int_equal(add_near(&table, &keys[i], 1), 0);
+            add(&single, (const char *)&number, sizeof(number), 1);
+        }
+        for (int i = KEYS - 1; i >= 0; i--) {
+            size_t times = random_below(5);
+
+            for (size_t time = 0; time < times; time++)
+                assert_int_equal(add_near(&table, &keys[i], 1), 0);
+            if (times > 0)
+                add(&single, (const char *)&keys[i].low, sizeof(uint32_t), times);
+        }
+        assert_int_equal(table.slot_count, 64);
+        /* Whoever is at a key's home is as frequent at least: nobody asked for it in vain since. */
+        ff_find_homes(ff_table_homes(&table), keys, KEYS, homes);
+        for (int i = 0; i < KEYS; i++) {
+            assert_int_equal(add_near(&table, &keys[i], 1), 0);
+            add(&single, (const char *)&keys[i].low, sizeof(uint32_t), 1);
+            assert_true(homes[i]->tally / FF_TALLY_ONE >=
+                        ff_table_get(&table, &keys[i].low, sizeof(uint32_t)));
+        }
+        assert_same_sums(&table, &single);
+        assert_same_partials(&table, &single);
+        ff_table_clear(&table);
+        ff_table_clear(&single);
+    }
+    ff_table_free(&table);
     ff_table_free(&single);
 }
 
@@ -460,12 +537,15 @@ static void keys_in_batches_are_the_same_as_one_by_one(void **state)
 
 static void add_once(struct ff_table *table, const char *key, size_t key_bytes)
 {
-    struct ff_key made = key_bytes <= FF_KEY_INLINE ? near_key_of(key, key_bytes)
-                                                    : ff_far_key(key, (uint32_t)key_bytes);
+    if (key_bytes <= FF_KEY_INLINE) {
+        struct ff_slot near = near_key_of(key, key_bytes);
 
-    assert_int_equal(made.key_bytes <= FF_KEY_INLINE ? ff_table_add_near(table, &made, 1)
-                                                     : ff_table_add_far(table, &made, 1),
-                     0);
+        assert_int_equal(add_near(table, &near, 1), 0);
+    } else {
+        struct ff_key far = ff_far_key(key, (uint32_t)key_bytes);
+
+        assert_int_equal(ff_table_add_far(table, &far, 1), 0);
+    }
 }
 
 /* Across the largest sum of a slot one by one, with all lengths of keys, and in tables that grow. */
@@ -505,12 +585,12 @@ static void sum_that_cannot_leave_its_slot_stays(void **state)
 {
     struct ff_budget budget = {.limit_bytes = SIZE_MAX};
     struct ff_table table = {.budget = &budget};
-    struct ff_key key = near_key_of("the", 3);
+    struct ff_slot key = near_key_of("the", 3);
 
     (void)state;
     add(&table, "the", 3, FF_SLOT_SUM_MAX);
     allocations_left = 0;
-    assert_int_equal(ff_table_add_near(&table, &key, 1), FORKFOLD_E_MEMORY);
+    assert_int_equal(add_near(&table, &key, 1), FORKFOLD_E_MEMORY);
     allocations_left = -1;
     assert_int_equal(ff_table_get(&table, "the", 3), FF_SLOT_SUM_MAX);
     assert_int_equal(table.total, FF_SLOT_SUM_MAX);
@@ -684,6 +764,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(keys_in_batches_are_the_same_as_one_by_one),
+        cmocka_unit_test(frequent_keys_get_their_homes),
         cmocka_unit_test(sums_leave_their_slots_when_they_grow_too_large),
         cmocka_unit_test(sum_that_cannot_leave_its_slot_stays),
         cmocka_unit_test(empty_table_holds_no_key_and_no_memory),
