@@ -197,7 +197,9 @@ static int find_all(struct ff_counting *counting)
     int more;
 
     while ((more = ff_discover_next(counting->discover, &found)) > 0) {
-        int code = found.kind == FF_FOUND_NOTHING ? 0 : add_found(counting, &found);
+        int code = found.kind == FF_FOUND_NOTHING
+                       ? ff_words_input_feed(&counting->input, counting->pool)
+                       : add_found(counting, &found);
 
         if (code == 0 && (found.kind == FF_FOUND_NOTHING || ++since_look == FILES_PER_LOOK)) {
             since_look = 0;
@@ -328,7 +330,9 @@ static int open_counting(struct ff_counting *counting)
     if (counting->seals_seen == NULL)
         return ff_error_set(&pool->error, FORKFOLD_E_MEMORY, "no memory for the result");
     counting->memory_bytes = ff_call_memory(pool);
-    ff_words_input_open(&counting->input, &pool->layout.input);
+    code = ff_words_input_open(&counting->input, pool);
+    if (code < 0)
+        return code;
     counting->input.context->rule = options->rule;
     counting->input.context->invalid = options->invalid;
     counting->input.context->stdin_fd = options->stdin_fd;

@@ -3,16 +3,28 @@
 
 #include <string.h>
 
-/* A task holds files up to one of these; big files are tasks of their own. */
+/* A task holds files up to one of these; a file of so many bytes is a task of its own. */
 enum { BATCH_FILES = 64, BATCH_BYTES = 256 * 1024 };
+
+/*
+ * For each worker: tasks that are kept for the end, about as much as the biggest file that is not
+ * cut; and unclaimed ones that keep the workers busy while the driver waits for a disk or for a
+ * processor.  Should it wait for longer, what is kept is all that could have been done meanwhile.
+ */
+enum { KEPT_PER_WORKER = 16, FED_PER_WORKER = 8 };
+
+/* Opening a file and all that takes as long as counting so many bytes. */
+enum { FILE_WEIGHT = 4096 };
 
 enum { PIECES_PER_WORKER = 32, PIECE_BYTES_MIN = 1 << 20, PIECE_BYTES_MAX = 2 << 20 };
 
 /* Of a text in memory, which need not be opened: enough to be worth waking a worker. */
 enum { TEXT_PIECE_BYTES_MIN = 64 << 10 };
 
-void ff_words_input_open(struct ff_words_input *input, const struct ff_area *area)
+int ff_words_input_open(struct ff_words_input *input, forkfold_pool *pool)
 {
+    const struct ff_area *area = &pool->layout.input;
+    unsigned workers = pool->layout.workers;
     size_t half = area->bytes / 2 & ~(size_t)63;
     size_t head = (sizeof(struct ff_words_context) + 63) & ~(size_t)63;
 
@@ -21,23 +33,63 @@ void ff_words_input_open(struct ff_words_input *input, const struct ff_area *are
                                      .paths = area->base + half,
                                      .paths_size = area->bytes - half};
     input->context->inputs = (struct ff_input *)(area->base + head);
+    input->fed = (uint64_t)workers * FED_PER_WORKER;
+    /* One worker does all, in whatever order. */
+    input->kept.capacity = workers > 1 ? (size_t)workers * KEPT_PER_WORKER + 1 : 1;
+    input->kept.tasks =
+        ff_words_input_reserve(input, pool, input->kept.capacity * sizeof(*input->kept.tasks));
+    return input->kept.tasks != NULL ? 0 : pool->error.code;
 }
 
-static int post(struct ff_words_input *input, forkfold_pool *pool, struct ff_task task)
-{
-    int code = ff_words_input_flush(input, pool);
+/* ---- Tasks --------------------------------------------------------------- */
 
-    return code < 0 ? code : ff_call_post(pool, task, task.count);
+static int post_largest(struct ff_words_input *input, forkfold_pool *pool)
+{
+    struct ff_weighed_task task = ff_task_heap_pop(&input->kept);
+
+    return ff_call_post(pool, (struct ff_task){.first = task.first, .count = task.count},
+                        task.count);
+}
+
+int ff_words_input_feed(struct ff_words_input *input, forkfold_pool *pool)
+{
+    int code = 0;
+
+    while (code == 0 && input->kept.count > 0 &&
+           (input->kept.count == input->kept.capacity ||
+            ff_board_unclaimed(&pool->layout.boards[FF_MAIN]) < input->fed))
+        code = post_largest(input, pool);
+    return code;
+}
+
+static int add_task(struct ff_words_input *input, forkfold_pool *pool, struct ff_weighed_task task)
+{
+    ff_task_heap_push(&input->kept, task);
+    return ff_words_input_feed(input, pool);
+}
+
+/* The files of the batch are a task; nothing happens if there are none. */
+static int end_batch(struct ff_words_input *input, forkfold_pool *pool)
+{
+    struct ff_weighed_task task = {.weight = input->batch_bytes + FILE_WEIGHT * input->batch.count,
+                                   .first = input->batch.first,
+                                   .count = input->batch.count};
+
+    input->batch = (struct ff_task){.first = input->count};
+    input->batch_bytes = 0;
+    return task.count == 0 ? 0 : add_task(input, pool, task);
 }
 
 int ff_words_input_flush(struct ff_words_input *input, forkfold_pool *pool)
 {
-    struct ff_task task = input->batch;
+    int code = end_batch(input, pool);
 
-    input->batch = (struct ff_task){.first = input->count};
-    input->batch_bytes = 0;
-    return task.count == 0 ? 0 : ff_call_post(pool, task, task.count);
+    while (code == 0 && input->kept.count > 0)
+        code = post_largest(input, pool);
+    return code;
 }
+
+/* ---- Files --------------------------------------------------------------- */
 
 static int fail_full(const struct ff_words_input *input, forkfold_pool *pool)
 {
@@ -124,30 +176,31 @@ static int add_split_file(struct ff_words_input *input, forkfold_pool *pool,
                           const struct ff_input *file)
 {
     const struct ff_split_file *split = file->split;
+    int code = end_batch(input, pool);
 
     input->split_files++;
     for (uint64_t number = 0; number < split->pieces; number++)
         input->context->inputs[split->group + number] = *file;
     input->count += split->pieces;
-    for (uint64_t number = 0; number < split->pieces; number++) {
-        int code = post(input, pool, (struct ff_task){.first = split->group + number, .count = 1});
-
-        if (code < 0)
-            return code;
-    }
+    for (uint64_t number = 0; code == 0 && number < split->pieces; number++)
+        code =
+            add_task(input, pool,
+                     (struct ff_weighed_task){
+                         .weight = split->piece_bytes, .first = split->group + number, .count = 1});
     input->batch.first = input->count;
-    return 0;
+    return code;
 }
 
 static int add_whole_file(struct ff_words_input *input, forkfold_pool *pool,
                           const struct ff_input *file)
 {
+    /* Alone: when its worker dies, no other item of the task has used up its input. */
     bool is_stdin = file->folder == NULL;
+    bool is_big = file->stamp.size >= BATCH_BYTES;
 
     input->context->inputs[input->count] = *file;
-    /* Alone: when its worker dies, no other item of the task has used up its input. */
-    if (is_stdin) {
-        int code = ff_words_input_flush(input, pool);
+    if (is_stdin || is_big) {
+        int code = end_batch(input, pool);
 
         if (code < 0)
             return code;
@@ -155,8 +208,11 @@ static int add_whole_file(struct ff_words_input *input, forkfold_pool *pool,
     input->count++;
     input->batch.count++;
     input->batch_bytes += file->stamp.size;
-    if (is_stdin || input->batch.count >= BATCH_FILES || input->batch_bytes >= BATCH_BYTES)
-        return ff_words_input_flush(input, pool);
+    /* Nobody knows how much it will be. */
+    if (is_stdin)
+        input->batch_bytes = UINT64_MAX - FILE_WEIGHT;
+    if (input->batch.count >= BATCH_FILES || input->batch_bytes >= BATCH_BYTES)
+        return end_batch(input, pool);
     return 0;
 }
 

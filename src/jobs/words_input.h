@@ -13,6 +13,7 @@
 
 #include "files/discover.h"
 #include "files/read.h"
+#include "jobs/task_heap.h"
 #include "jobs/word_kernel.h"
 #include "pool/call.h"
 
@@ -86,27 +87,33 @@ struct ff_words_input {
     uint64_t files;
     uint64_t bytes;
     uint64_t split_files;
-    struct ff_task batch; /* found and not yet posted */
+    struct ff_task batch; /* files that are found and make no task yet */
     uint64_t batch_bytes;
+    struct ff_task_heap kept; /* tasks that are not posted yet */
+    uint64_t fed;             /* unclaimed tasks with which no worker will run dry soon */
 };
 
-/* Lays the structures out in the pool's input area. */
-void ff_words_input_open(struct ff_words_input *input, const struct ff_area *area);
+/* Lays the structures out in the pool's input area.  0 or FORKFOLD_E_LIMIT. */
+int ff_words_input_open(struct ff_words_input *input, forkfold_pool *pool);
 
 /*
- * Adds a file or stdin, in pieces if it is big, and posts tasks as they fill
- * up.  0 or FORKFOLD_E_LIMIT.
+ * Adds a file or stdin, in pieces if it is big.  Makes tasks and posts them, but while workers have
+ * enough to do it keeps some of the smallest for the end, so that no worker begins with a big file
+ * when the others have nothing left.  0 or FORKFOLD_E_LIMIT.
  */
 int ff_words_input_add(struct ff_words_input *input, forkfold_pool *pool,
                        const struct ff_found *found);
 
-/* Adds the context's text, likewise, and posts all of it. */
+/* For when no files are found for a while: posts what is kept if workers have not enough to do. */
+int ff_words_input_feed(struct ff_words_input *input, forkfold_pool *pool);
+
+/* Adds the context's text, in pieces, and posts all of it. */
 int ff_words_input_add_text(struct ff_words_input *input, forkfold_pool *pool, uint64_t bytes);
 
 /* Memory behind the paths, 64-byte aligned; NULL with the pool's error when there is no room. */
 void *ff_words_input_reserve(struct ff_words_input *input, forkfold_pool *pool, size_t bytes);
 
-/* Posts what is left of the last batch.  0 or FORKFOLD_E_LIMIT. */
+/* Posts all that is left, the largest first.  0 or FORKFOLD_E_LIMIT. */
 int ff_words_input_flush(struct ff_words_input *input, forkfold_pool *pool);
 
 #endif

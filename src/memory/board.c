@@ -132,12 +132,16 @@ bool ff_board_task(const struct ff_board *board, uint64_t number, size_t *near,
 
 uint64_t ff_board_items(const struct ff_board *board)
 {
-    uint64_t posted = ff_board_posted(board);
     size_t count = (size_t)visible_postings(board);
+    uint64_t items = 0;
 
-    return posted == 0
-               ? 0
-               : board->postings[count - 1].all.first + board->postings[count - 1].all.count;
+    for (size_t i = 0; i < count; i++) {
+        const struct ff_task *all = &board->postings[i].all;
+
+        if (items < all->first + all->count)
+            items = all->first + all->count;
+    }
+    return items;
 }
 
 bool ff_board_claim(struct ff_board *board, uint64_t *number)
@@ -164,9 +168,17 @@ bool ff_board_claim(struct ff_board *board, uint64_t *number)
     return true;
 }
 
+uint64_t ff_board_unclaimed(const struct ff_board *board)
+{
+    uint64_t next = ff_observe(&board->cursor->next);
+    uint64_t posted = ff_board_posted(board);
+
+    return next < posted ? posted - next : 0;
+}
+
 bool ff_board_has_work(const struct ff_board *board)
 {
-    return ff_observe(&board->cursor->next) < ff_board_posted(board);
+    return ff_board_unclaimed(board) > 0;
 }
 
 bool ff_board_is_exhausted(const struct ff_board *board)

@@ -81,6 +81,9 @@ bool ff_board_claim(struct ff_board *board, uint64_t *number);
 /* Whether a claim could succeed now. */
 bool ff_board_has_work(const struct ff_board *board);
 
+/* How many tasks are visible and not claimed. */
+uint64_t ff_board_unclaimed(const struct ff_board *board);
+
 /* Whether no claim will succeed any more. */
 bool ff_board_is_exhausted(const struct ff_board *board);
 
@@ -100,7 +103,7 @@ void ff_board_forget(struct ff_board *board, uint64_t postings);
 bool ff_board_task(const struct ff_board *board, uint64_t number, size_t *near,
                    struct ff_task *task);
 
-/* The items at the end of the last posting: where the next one's begin if they are numbered on. */
+/* Where the items of all visible postings end, whatever the order in which they came. */
 uint64_t ff_board_items(const struct ff_board *board);
 
 #endif

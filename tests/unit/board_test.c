@@ -115,6 +115,20 @@ static void postings_are_cut_into_tasks(void **state)
     free(f);
 }
 
+static void items_end_where_the_highest_do_whatever_came_last(void **state)
+{
+    struct fixture *f = make(TASKS);
+
+    (void)state;
+    assert_int_equal(ff_board_items(&f->board), 0);
+    assert_true(ff_board_post(&f->board, (struct ff_task){.first = 20, .count = 5}, 5));
+    assert_true(ff_board_post(&f->board, (struct ff_task){.first = 0, .count = 20}, 20));
+    assert_int_equal(ff_board_items(&f->board), 25);
+    ff_board_reset(&f->board);
+    assert_int_equal(ff_board_items(&f->board), 0);
+    free(f);
+}
+
 static void full_board_refuses_and_keeps_what_it_has(void **state)
 {
     struct fixture *f = make(2);
@@ -243,6 +257,7 @@ int main(void)
         cmocka_unit_test(empty_board_has_no_work),
         cmocka_unit_test(tasks_are_claimed_in_order),
         cmocka_unit_test(postings_are_cut_into_tasks),
+        cmocka_unit_test(items_end_where_the_highest_do_whatever_came_last),
         cmocka_unit_test(full_board_refuses_and_keeps_what_it_has),
         cmocka_unit_test(claims_past_a_smeared_cursor_find_nothing),
         cmocka_unit_test(racing_claimers_get_each_task_once_while_it_is_posted),
