@@ -5,6 +5,9 @@
  * The base primes, up to the square root, are found once and shared; each worker sieves ranges that
  * fit its cache.  It takes memory for the base primes, about 2.5 MB per worker, and, for a list, a
  * byte for each 30 numbers beside the list itself.
+ *
+ * A list up to a limit of 4 million the calling process makes itself: that takes less than waking
+ * workers.
  */
 #ifndef FORKFOLD_PRIMES_H
 #define FORKFOLD_PRIMES_H

@@ -2,7 +2,8 @@
 /*
  * Primes on the pool.  A list takes two calls: the first sieves ranges into one map of bits and
  * counts them, which tells where in the list each range belongs; the second turns the map into
- * numbers there.  The second costs a fraction of the first, and nothing has to be moved.
+ * numbers there.  The second costs a fraction of the first, and nothing has to be moved.  A list that
+ * is short enough the calling process makes itself, in the same two steps.
  */
 #include <forkfold/primes.h>
 
@@ -25,6 +26,12 @@ enum { ROOTS_PER_RANGE = 100 };
 
 /* Memory from which it is looked whether there is so much. */
 #define LARGE_BYTES ((double)(64 << 20))
+
+/*
+ * Lists up to such a limit are made where they are asked for.  Measured: workers, who are woken twice,
+ * take twice as long there; beyond it there are enough segments for several.
+ */
+enum { LIMIT_HERE = 4000000 };
 
 /* The context of both calls. */
 struct sieving {
@@ -304,6 +311,42 @@ static int list_map(forkfold_pool *pool, struct sieving *sieving, const forkfold
     return code;
 }
 
+/* ---- In the calling process ---------------------------------------------- */
+
+static int sieve_map(uint64_t limit, uint8_t *map, uint64_t *count)
+{
+    struct ff_sieve_base *base = malloc(ff_sieve_base_bytes(limit));
+    struct ff_sieve *sieve = NULL;
+    int code = base != NULL ? ff_sieve_base_fill(base, limit) : FORKFOLD_E_MEMORY;
+
+    if (code == 0)
+        code = ff_sieve_open(&sieve, base);
+    if (code == 0)
+        code = ff_sieve_map(sieve, 0, limit, map, count);
+    ff_sieve_close(sieve);
+    free(base);
+    return code;
+}
+
+static int list_here(forkfold_pool *pool, uint64_t limit, forkfold_shared **list)
+{
+    uint8_t *map = malloc(ff_sieve_map_bytes(0, limit));
+    uint64_t count = 0;
+    int code = map != NULL ? sieve_map(limit, map, &count) : FORKFOLD_E_MEMORY;
+
+    if (code < 0)
+        code = fail_memory(pool);
+    else
+        code = forkfold_shared_open(pool, FORKFOLD_U32, count, list);
+    if (code == 0)
+        /* The list is as long as the map says, and the limit has 32 bits: it cannot fail. */
+        (void)ff_sieve_map_list_u32(map, 0, limit, forkfold_shared_data(*list), count, &count);
+    free(map);
+    return code;
+}
+
+/* ---- Both ---------------------------------------------------------------- */
+
 int forkfold_primes(forkfold_pool *pool, uint64_t limit, forkfold_shared **shared)
 {
     struct sieving sieving = {.to = limit, .is_narrow = limit <= UINT64_C(1) << 32};
@@ -318,6 +361,8 @@ int forkfold_primes(forkfold_pool *pool, uint64_t limit, forkfold_shared **share
     *shared = NULL;
     if (limit < 3)
         return 0;
+    if (limit <= LIMIT_HERE)
+        return list_here(pool, limit, shared);
     code = check_list_memory(pool, limit, sieving.is_narrow);
     if (code == 0)
         code = prepare(pool, &sieving, &base);

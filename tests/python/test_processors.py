@@ -304,6 +304,13 @@ def test_primes_of_a_large_limit(processor):
     assert primes == sorted(set(primes)) and set(map(type, primes)) == {int}
 
 
+def test_lists_of_primes_of_different_lengths_follow_each_other(processor):
+    longest = processor.parallel_find_primes(5 * 10**6)
+    for limit in (10**6, 10**5, 4 * 10**6, 40_000, 4 * 10**6 + 1, 10, 10**6):
+        primes = processor.parallel_find_primes(limit)
+        assert primes == longest[:len(primes)] and longest[len(primes)] >= limit > primes[-1]
+
+
 @pytest.mark.parametrize("limit", [2.0, 10.5, "10", None, [10]])
 def test_limit_has_to_be_an_integer(processor, limit):
     with pytest.raises(TypeError, match="limit must be an integer, not"):

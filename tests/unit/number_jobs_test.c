@@ -314,6 +314,30 @@ static void lists_that_no_memory_holds_are_refused(void **state)
     forkfold_pool_close(pool);
 }
 
+/* Around the limit up to which a list is made without the workers. */
+static void short_and_long_lists_have_the_same_primes(void **state)
+{
+    static const uint64_t limits[] = {1966081, 3999971, 4000000, 4000001, 4000037, 4000038};
+    forkfold_pool *pool = open_pool();
+    forkfold_shared *longest = NULL;
+
+    (void)state;
+    assert_int_equal(forkfold_primes(pool, 5000000, &longest), 0);
+    for (size_t i = 0; i < sizeof(limits) / sizeof(*limits); i++) {
+        forkfold_shared *list = NULL;
+        uint64_t count = 0;
+
+        assert_int_equal(forkfold_count_primes(pool, 0, limits[i], &count), 0);
+        assert_int_equal(forkfold_primes(pool, limits[i], &list), 0);
+        assert_int_equal(forkfold_shared_count(list), count);
+        assert_memory_equal(forkfold_shared_data(list), forkfold_shared_data(longest),
+                            count * sizeof(uint32_t));
+        forkfold_shared_close(list);
+    }
+    forkfold_shared_close(longest);
+    forkfold_pool_close(pool);
+}
+
 static void large_primes_take_64_bits(void **state)
 {
     forkfold_pool *pool = open_pool();
@@ -341,6 +365,7 @@ int main(void)
         cmocka_unit_test(primes_are_listed_in_order),
         cmocka_unit_test(many_primes_are_counted_and_listed),
         cmocka_unit_test(lists_that_no_memory_holds_are_refused),
+        cmocka_unit_test(short_and_long_lists_have_the_same_primes),
         cmocka_unit_test(large_primes_take_64_bits),
     };
 

@@ -199,6 +199,11 @@ def primes(limit: int, *, pool: Pool | None = None) -> Any:
     return numpy.empty(0, kind) if array is None else numpy.frombuffer(array, kind)
 
 
+def prime_list(limit: int, pool: Pool) -> list[int]:
+    """The same as a list of Python's integers."""
+    return _native.prime_list(_native_of(pool), _as_limit(limit))
+
+
 def count_primes(limit: int, *, pool: Pool | None = None) -> int:
     """How many primes there are below a limit."""
     with _lent.workers(pool, _sieves(_as_limit(limit))) as native:

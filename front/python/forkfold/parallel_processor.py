@@ -141,8 +141,7 @@ class OptimizedParallelProcessor:
         """The primes below limit, in order, by the sieve."""
         limit = _arguments.whole_number("limit", limit)
         with self._measuring("parallel_find_primes", max(0, limit)):
-            found: list[int] = jobs.primes(limit, pool=self._open_pool()).tolist()
-            return found
+            return jobs.prime_list(limit, self._open_pool())
 
     # ---- The pool ------------------------------------------------------------
 

@@ -298,6 +298,54 @@ PyObject *ffpy_count_primes(PyObject *module, PyObject *args)
     return done ? PyLong_FromUnsignedLongLong(self.count) : NULL;
 }
 
+/* Numbers of 32 bits fit a long. */
+static PyObject *make_integers(const forkfold_shared *shared)
+{
+    const void *data = forkfold_shared_data(shared);
+    Py_ssize_t count = (Py_ssize_t)forkfold_shared_count(shared);
+    bool is_narrow = forkfold_shared_type(shared) == FORKFOLD_U32;
+    PyObject *list = PyList_New(count);
+
+    for (Py_ssize_t i = 0; list != NULL && i < count; i++) {
+        PyObject *number = is_narrow ? PyLong_FromLong((long)((const uint32_t *)data)[i])
+                                     : PyLong_FromUnsignedLongLong(((const uint64_t *)data)[i]);
+
+        if (number == NULL)
+            Py_CLEAR(list);
+        else
+            PyList_SET_ITEM(list, i, number);
+    }
+    return list;
+}
+
+/* Those of the list before go only now, when theirs is the memory of this one. */
+static void cast_anchors(ffpy_pool *pool, PyObject *list)
+{
+    Py_ssize_t place = FFPY_ANCHOR_EVERY - 1;
+
+    for (size_t i = 0; i < FFPY_ANCHORS && place < PyList_GET_SIZE(list); i++) {
+        Py_XSETREF(pool->anchors[i], Py_NewRef(PyList_GET_ITEM(list, place)));
+        place += FFPY_ANCHOR_EVERY;
+    }
+}
+
+PyObject *ffpy_prime_list(PyObject *module, PyObject *args)
+{
+    struct primes_job self = {.job.work = work_list};
+    PyObject *list = NULL;
+
+    (void)module;
+    if (!parse_limit(args, &self))
+        return NULL;
+    if (run(&self.job))
+        list = self.list == NULL ? PyList_New(0) : make_integers(self.list);
+    forkfold_shared_close(self.list);
+    finish(&self.job);
+    if (list != NULL && self.job.pool->pool != NULL)
+        cast_anchors(self.job.pool, list);
+    return list;
+}
+
 /* (list, bytes of each); the list is None when there are none. */
 PyObject *ffpy_primes(PyObject *module, PyObject *args)
 {

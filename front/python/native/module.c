@@ -82,6 +82,7 @@ static PyMethodDef functions[] = {
      "Numbers of a list or a buffer, or None: they are not of one type that is known."},
     {"output_is_due", ffpy_output_is_due, METH_O,
      "In a worker: that flush has something to do before the item is over."},
+    {"prime_list", ffpy_prime_list, METH_VARARGS, "The primes below a limit, as a list."},
     {"primes", ffpy_primes, METH_VARARGS, "The primes below a limit, and the bytes of each."},
     {"statistics", ffpy_statistics, METH_VARARGS, "Count, mean, variance, median and both ends."},
     {"sum", ffpy_sum, METH_VARARGS, "The sum of numbers."},

@@ -191,6 +191,12 @@ struct ffpy_blocks {
 bool ffpy_blocks_add(struct ffpy_blocks *blocks, forkfold_shared *block);
 void ffpy_blocks_close(struct ffpy_blocks *blocks);
 
+/*
+ * Integers of a list that was made last, one in FFPY_ANCHOR_EVERY.  The interpreter gives its arenas
+ * back as soon as nothing is in them; touching those for the next list takes as long as making it.
+ */
+enum { FFPY_ANCHOR_EVERY = 4096, FFPY_ANCHORS = 64 };
+
 /* A pool while it is lent to a job; see loan.c. */
 struct ffpy_loan {
     pid_t process; /* with thread, who has it */
@@ -222,6 +228,7 @@ typedef struct ffpy_pool {
     struct ffpy_blocks spare; /* for the next calls: memory costs most when it is first touched */
     struct ffpy_blocks kept;  /* what workers still refer to */
     struct ffpy_bytes scratch[2];
+    PyObject *anchors[FFPY_ANCHORS]; /* each may be NULL */
     struct ffpy_loan loan;
 } ffpy_pool;
 
@@ -328,6 +335,7 @@ PyObject *ffpy_sum(PyObject *module, PyObject *args);
 PyObject *ffpy_statistics(PyObject *module, PyObject *args);
 PyObject *ffpy_multiply(PyObject *module, PyObject *args);
 PyObject *ffpy_primes(PyObject *module, PyObject *args);
+PyObject *ffpy_prime_list(PyObject *module, PyObject *args);
 PyObject *ffpy_count_primes(PyObject *module, PyObject *args);
 
 /* Begins a call; see begin() in _native.pyi. */

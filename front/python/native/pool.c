@@ -168,6 +168,8 @@ static void free_pool(ffpy_pool *self)
     ffpy_queues_close(self);
     ffpy_blocks_close(&self->kept);
     ffpy_blocks_close(&self->spare);
+    for (size_t i = 0; i < FFPY_ANCHORS; i++)
+        Py_CLEAR(self->anchors[i]);
     forkfold_pool_close(self->pool);
     ffpy_pool_close_bell(self);
     self->pool = NULL;
