@@ -342,22 +342,53 @@ def test_signal_handlers_run_while_it_counts(tmp_path):
 
 # ---- Texts as UTF-8 ----------------------------------------------------------------------------
 
+def encode_to_array(pool, text):
+    native = pool._engine.native
+    array = native.encode(text, "replace")
+    native.spare(array)
+    return bytes(memoryview(array))
+
 
 @given(st.text(), st.sampled_from(["", "a" * 40, "\xe9" * 20, "\u20ac and so on, ", "\U0001f600"]))
-def test_a_text_is_encoded_as_python_does(text, more):
+def test_a_text_is_encoded_as_python_does(shared_pool, text, more):
     for whole in (text, text + more, more + text, more * 3 + text + more):
-        assert _native.encode(whole, "replace") == whole.encode(errors="replace")
+        expected = whole.encode(errors="replace")
+        assert _native.encode(whole, "replace") == expected
+        assert encode_to_array(shared_pool, whole) == expected
 
 
 @pytest.mark.parametrize("last", (0x7f, 0x80, 0xff, 0x7ff, 0x800, 0xd7ff, 0xe000, 0xffff, 0x10000,
                                   0x10ffff))
-def test_characters_at_the_edges_are_encoded_wherever_they_are(last):
+def test_characters_at_the_edges_are_encoded_wherever_they_are(shared_pool, last):
     for before in range(40):
         text = "x" * before + chr(last) + "y" * (40 - before)
         assert _native.encode(text, "strict") == text.encode()
+        assert encode_to_array(shared_pool, text) == text.encode()
 
 
-def test_surrogates_are_what_the_caller_says():
+# What the begin of a text says of its length is wrong of these.
+@pytest.mark.parametrize("end", ["\x7f", "\xff", "\u07ff", "\uffff", "\U0010ffff", "\ud800"])
+@pytest.mark.parametrize("length", [0, 1, 1000, 17_000, 100_000])
+def test_a_text_that_changes_is_encoded_to_its_end(shared_pool, end, length):
+    for begin in ("", "x" * 20_000, "\U0010ffff" * 20_000):
+        text = begin + end * length
+        assert encode_to_array(shared_pool, text) == text.encode(errors="replace")
+        assert _native.encode(text, "replace") == text.encode(errors="replace")
+
+
+def test_array_of_a_text_belongs_to_its_pool(shared_pool):
+    with forkfold.Pool(1) as other:
+        array = other._engine.native.encode("text", "strict")
+        for wrong in (array, b"text", None):
+            with pytest.raises(TypeError, match="no array of the pool"):
+                shared_pool._engine.native.spare(wrong)
+    assert bytes(memoryview(array)) == b"text"
+
+
+def test_surrogates_are_what_the_caller_says(shared_pool):
     assert _native.encode("a\ud800b\udfffc", "replace") == b"a?b?c"
+    assert encode_to_array(shared_pool, "a\ud800b\udfffc") == b"a?b?c"
+    with pytest.raises(UnicodeEncodeError):
+        shared_pool._engine.native.encode("a\ud800", "strict")
     with pytest.raises(UnicodeEncodeError):
         _native.encode("a\ud800", "strict")

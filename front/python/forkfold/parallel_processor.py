@@ -132,9 +132,12 @@ class OptimizedParallelProcessor:
         if not isinstance(text, str):
             raise TypeError(f"text must be a str, not {text!r}")
         with self._measuring("map_reduce_word_count", len(text)):
+            pool = self._open_pool()
             # A surrogate, which is not UTF-8, is no letter, and "?" is none either.
-            counts = count_words(text=_native.encode(text, "replace"), timeout=self.timeout,
-                                 pool=self._open_pool())
+            encoded: Any = pool._engine.native.encode(text, "replace")
+            counts = count_words(text=encoded, timeout=self.timeout, pool=pool)
+            # After a failure a worker may still be reading it.
+            pool._engine.native.spare(encoded)
             return counts.to_dict()
 
     def parallel_find_primes(self, limit: int) -> list[int]:

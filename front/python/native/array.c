@@ -24,7 +24,9 @@ static void array_dealloc(PyObject *object)
     while (*link != self)
         link = &(*link)->next;
     *link = self->next;
-    if (self->pool->pool != NULL)
+    if (self->pool->pool != NULL && self->is_spare)
+        ffpy_spare_give(self->pool, self->shared);
+    else if (self->pool->pool != NULL)
         forkfold_shared_close(self->shared);
     ffpy_pool_drop(self->pool);
     Py_DECREF((PyObject *)self->pool);
@@ -56,11 +58,21 @@ PyObject *ffpy_array_adopt(ffpy_pool *pool, forkfold_shared *shared)
     self->shared = shared;
     self->data = forkfold_shared_data(shared);
     self->bytes = forkfold_shared_count(shared) * forkfold_type_bytes(forkfold_shared_type(shared));
+    self->is_spare = false;
     self->next = pool->arrays;
     pool->arrays = self;
     pool->open_things++;
     ffpy_lend_to_children(self->data, self->bytes);
     return (PyObject *)self;
+}
+
+PyObject *ffpy_array_of_block(ffpy_pool *pool, forkfold_shared *block, size_t bytes)
+{
+    PyObject *array = ffpy_array_adopt(pool, block);
+
+    if (array != NULL)
+        ((ffpy_array *)array)->bytes = bytes;
+    return array;
 }
 
 bool ffpy_is_in_array(const ffpy_pool *pool, const char *data, size_t bytes)

@@ -42,8 +42,8 @@ typedef struct {
 
 /* ---- Large buffers ------------------------------------------------------- */
 
-/* Spare memory of about so many bytes, or NULL. */
-static forkfold_shared *take_spare(struct ffpy_blocks *spare, uint64_t bytes)
+/* Of about so many bytes, or NULL. */
+static forkfold_shared *find_spare(struct ffpy_blocks *spare, uint64_t bytes)
 {
     for (size_t i = 0; i < spare->count; i++) {
         forkfold_shared *block = spare->list[i];
@@ -57,22 +57,27 @@ static forkfold_shared *take_spare(struct ffpy_blocks *spare, uint64_t bytes)
     return NULL;
 }
 
+forkfold_shared *ffpy_spare_take(ffpy_pool *pool, uint64_t bytes)
+{
+    forkfold_shared *block = find_spare(&pool->spare, bytes);
+    int code = 0;
+
+    if (block == NULL)
+        code = forkfold_shared_open(pool->pool, FORKFOLD_RAW, bytes, &block);
+    if (code < 0)
+        ffpy_raise(pool, code, NULL);
+    return code < 0 ? NULL : block;
+}
+
 static forkfold_shared *copy_out(struct items *items, const Py_buffer *view)
 {
     forkfold_shared *block;
-    int code = 0;
 
     /* Pickling may have let a job have it. */
     if (!ffpy_pool_check(items->pool))
         return NULL;
-    block = take_spare(&items->pool->spare, (uint64_t)view->len);
-    if (block == NULL)
-        code = forkfold_shared_open(items->pool->pool, FORKFOLD_RAW, (uint64_t)view->len, &block);
-    if (code < 0) {
-        ffpy_raise(items->pool, code, NULL);
-        return NULL;
-    }
-    if (!ffpy_blocks_add(&items->blocks, block))
+    block = ffpy_spare_take(items->pool, (uint64_t)view->len);
+    if (block == NULL || !ffpy_blocks_add(&items->blocks, block))
         return NULL;
     memcpy(forkfold_shared_data(block), view->buf, (size_t)view->len);
     return block;
@@ -185,6 +190,16 @@ static void spare_blocks(struct ffpy_blocks *from, struct ffpy_blocks *spare)
             PyErr_Clear();
     }
     ffpy_blocks_close(from);
+}
+
+void ffpy_spare_give(ffpy_pool *pool, forkfold_shared *block)
+{
+    struct ffpy_blocks blocks = {0};
+
+    if (ffpy_blocks_add(&blocks, block))
+        spare_blocks(&blocks, &pool->spare);
+    else
+        PyErr_Clear();
 }
 
 /* Memory for encoding goes back and forth: new memory would cost more than what is written to it. */

@@ -191,11 +191,35 @@ static PyObject *counts_find(PyObject *object, PyObject *word)
 
 /* ---- As Python objects --------------------------------------------------- */
 
+static bool is_ascii(const char *word, size_t bytes)
+{
+    uint64_t all = 0;
+    size_t i = 0;
+
+    for (; i + sizeof(all) <= bytes; i += sizeof(all)) {
+        uint64_t part;
+
+        memcpy(&part, word + i, sizeof(part));
+        all |= part;
+    }
+    for (; i < bytes; i++)
+        all |= (unsigned char)word[i];
+    return (all & UINT64_C(0x8080808080808080)) == 0;
+}
+
 static PyObject *word_object(const counts_object *self, uint64_t number)
 {
     size_t bytes;
     const char *word = word_at(&self->table, number, &bytes);
 
+    /* Of one character the interpreter has one object. */
+    if (bytes > 1 && is_ascii(word, bytes)) {
+        PyObject *made = PyUnicode_New((Py_ssize_t)bytes, 127);
+
+        if (made != NULL)
+            memcpy(PyUnicode_DATA(made), word, bytes);
+        return made;
+    }
     return PyUnicode_DecodeUTF8(word, (Py_ssize_t)bytes, NULL);
 }
 

@@ -24,6 +24,8 @@
 
 #include <forkfold/forkfold.h>
 
+typedef struct ffpy_pool ffpy_pool;
+
 /* ---- Functions of the package that the extension calls ------------------- */
 
 /* Set once, by configure(), when what needs workers with an interpreter is imported. */
@@ -93,6 +95,9 @@ PyObject *ffpy_decode(const char *data, size_t bytes, const struct ffpy_source *
 
 /* str.encode("utf-8", errors), sooner; see encode() in _native.pyi. */
 PyObject *ffpy_encode_text(PyObject *module, PyObject *args);
+
+/* The same to an array of the pool. */
+PyObject *ffpy_pool_encode(ffpy_pool *pool, PyObject *args);
 
 /* ---- Views of the region ------------------------------------------------- */
 
@@ -192,6 +197,13 @@ bool ffpy_blocks_add(struct ffpy_blocks *blocks, forkfold_shared *block);
 void ffpy_blocks_close(struct ffpy_blocks *blocks);
 
 /*
+ * Shared memory of so many bytes or some more, whatever is in it, on a pool that is not lent; NULL
+ * with an exception.  Giving it back raises none.
+ */
+forkfold_shared *ffpy_spare_take(ffpy_pool *pool, uint64_t bytes);
+void ffpy_spare_give(ffpy_pool *pool, forkfold_shared *block);
+
+/*
  * Integers of a list that was made last, one in FFPY_ANCHOR_EVERY.  The interpreter gives its arenas
  * back as soon as nothing is in them; touching those for the next list takes as long as making it.
  */
@@ -209,7 +221,7 @@ struct ffpy_loan {
     int outer_fd; /* where the interpreter wrote of signals before; or -1 */
 };
 
-typedef struct ffpy_pool {
+struct ffpy_pool {
     PyObject_HEAD forkfold_pool *pool; /* NULL once it is closed */
     int fd;
     struct ffpy_start start;
@@ -230,13 +242,14 @@ typedef struct ffpy_pool {
     struct ffpy_bytes scratch[2];
     PyObject *anchors[FFPY_ANCHORS]; /* each may be NULL */
     struct ffpy_loan loan;
-} ffpy_pool;
+};
 
 typedef struct ffpy_array {
     PyObject_HEAD ffpy_pool *pool;
     forkfold_shared *shared;
     char *data;
     size_t bytes;
+    bool is_spare; /* its memory is kept for the next call */
     struct ffpy_array *next;
 } ffpy_array;
 
@@ -278,6 +291,9 @@ PyObject *ffpy_array_new(ffpy_pool *pool, uint64_t bytes);
 
 /* An array of the library's, which is the object's then; it is closed if there is none. */
 PyObject *ffpy_array_adopt(ffpy_pool *pool, forkfold_shared *shared);
+
+/* Likewise, of which so many bytes are used. */
+PyObject *ffpy_array_of_block(ffpy_pool *pool, forkfold_shared *block, size_t bytes);
 
 /* Whether workers see these bytes where they are. */
 bool ffpy_is_in_array(const ffpy_pool *pool, const char *data, size_t bytes);

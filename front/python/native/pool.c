@@ -396,6 +396,22 @@ static PyObject *pool_births(PyObject *object, void *unused)
             : atomic_load_explicit(self->start.births, memory_order_relaxed));
 }
 
+static PyObject *pool_encode(PyObject *object, PyObject *args)
+{
+    return ffpy_pool_encode((ffpy_pool *)object, args);
+}
+
+static PyObject *pool_spare(PyObject *object, PyObject *array)
+{
+    if (!PyObject_TypeCheck(array, &ffpy_array_type) ||
+        ((ffpy_array *)array)->pool != (ffpy_pool *)object) {
+        PyErr_SetString(PyExc_TypeError, "it is no array of the pool");
+        return NULL;
+    }
+    ((ffpy_array *)array)->is_spare = true;
+    Py_RETURN_NONE;
+}
+
 static PyObject *pool_array(PyObject *object, PyObject *bytes)
 {
     unsigned long long count = PyLong_AsUnsignedLongLong(bytes);
@@ -457,9 +473,12 @@ static PyMethodDef methods[] = {
      "x * x + sin(x) * cos(x) of a list, as a list; None if other numbers than floats and small "
      "integers are among them."},
     {"dispatch", pool_dispatch, METH_NOARGS, "Takes notice of what has happened, without waiting."},
+    {"encode", pool_encode, METH_VARARGS, "What encode() gives, in an Array of the workers'."},
     {"notify", pool_notify, METH_NOARGS, "Has all threads that wait look again."},
     {"pipeline", pool_pipeline, METH_VARARGS, "Opens a Pipeline."},
     {"queue", pool_queue, METH_VARARGS, "Opens a Queue."},
+    {"spare", pool_spare, METH_O,
+     "When this Array is gone, its memory serves the next call: no worker reads it any more."},
     {"wait", pool_wait, METH_VARARGS,
      "Sleeps until something has happened since the given generation, or the seconds are over."},
     {"worker", pool_worker, METH_O,
