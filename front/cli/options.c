@@ -240,8 +240,8 @@ static int read_size(const struct option_row *row, const char *text, uint64_t *f
                                   "%uM, not '%s'",
                                   row->name, (unsigned)(row->least >> 20), text);
     return ff_cli_usage_error("option '--%s' takes a size such as 65536, 512K or 4M, from %u "
-                              "bytes to %uM, not '%s'",
-                              row->name, (unsigned)row->least, (unsigned)(row->most >> 20), text);
+                              "bytes to %uG, not '%s'",
+                              row->name, (unsigned)row->least, (unsigned)(row->most >> 30), text);
 }
 
 static int read_choice(const struct option_row *row, const char *text, int *field)

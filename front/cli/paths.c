@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "paths.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "message.h"
@@ -149,6 +151,40 @@ int ff_cli_paths_gather(struct ff_cli_paths *paths, const struct ff_cli_options 
     if (code == 0 && listed > 0)
         add_list(paths, &list);
     return code;
+}
+
+static bool is_directory(DIR *directory, const struct dirent *entry)
+{
+    struct stat status;
+
+    if (entry->d_name[0] == '.')
+        return false;
+    if (entry->d_type != DT_UNKNOWN)
+        return entry->d_type == DT_DIR;
+    return fstatat(dirfd(directory), entry->d_name, &status, AT_SYMLINK_NOFOLLOW) == 0 &&
+           S_ISDIR(status.st_mode);
+}
+
+static bool has_directories(const char *path)
+{
+    DIR *directory = opendir(path);
+    const struct dirent *entry;
+    bool has = false;
+
+    if (directory == NULL)
+        return false;
+    while (!has && (entry = readdir(directory)) != NULL)
+        has = is_directory(directory, entry);
+    closedir(directory);
+    return has;
+}
+
+bool ff_cli_paths_have_directories(const struct ff_cli_paths *paths)
+{
+    for (size_t i = 0; i < paths->count; i++)
+        if (has_directories(paths->names[i]))
+            return true;
+    return false;
 }
 
 void ff_cli_paths_free(struct ff_cli_paths *paths)

@@ -18,6 +18,9 @@ struct ff_cli_paths {
 /* Returns 0 or an exit code after a message.  The caller ends *paths in both cases. */
 int ff_cli_paths_gather(struct ff_cli_paths *paths, const struct ff_cli_options *options);
 
+/* Whether -r would find more: a directory in one of them whose name does not begin with a dot. */
+bool ff_cli_paths_have_directories(const struct ff_cli_paths *paths);
+
 void ff_cli_paths_free(struct ff_cli_paths *paths);
 
 #endif

@@ -238,9 +238,10 @@ static const char *glob_of(const struct ff_cli_options *options)
     return options->glob != NULL ? options->glob : "*.txt";
 }
 
-static void warn_of_no_files(const struct ff_cli_options *options,
-                             const forkfold_words_totals *totals)
+static void warn_of_no_files(const struct command *command, const forkfold_words_totals *totals)
 {
+    const struct ff_cli_options *options = &command->options;
+    const char *deeper = "";
     char others[64] = "";
 
     if (options->path_count == 0) {
@@ -249,14 +250,16 @@ static void warn_of_no_files(const struct ff_cli_options *options,
     }
     if (options->path_count > 1)
         snprintf(others, sizeof(others), " and %d more", options->path_count - 1);
+    if (!options->recursive && ff_cli_paths_have_directories(&command->paths))
+        deeper = "; -r enters the directories there";
     if (totals->files_other > 0)
         ff_cli_message("no files match '%s' in %s%s; %" PRIu64 " other file%s there: choose with "
-                       "--glob PATTERN, --glob '*' for all",
+                       "--glob PATTERN, --glob '*' for all%s",
                        glob_of(options), options->paths[0], others, totals->files_other,
-                       totals->files_other == 1 ? " is" : "s are");
+                       totals->files_other == 1 ? " is" : "s are", deeper);
     else
         ff_cli_message("no files match '%s' in %s%s%s", glob_of(options), options->paths[0], others,
-                       options->recursive ? "" : "; -r enters subdirectories");
+                       deeper);
 }
 
 static int report_failures(struct command *command)
@@ -388,7 +391,7 @@ static int report(struct command *command)
     int code = report_failures(command);
 
     if (code == 0 && !command->options.quiet && totals->files + totals->files_failed == 0)
-        warn_of_no_files(&command->options, totals);
+        warn_of_no_files(command, totals);
     if (code == 0)
         code = write_result(command);
     if (code != 0)

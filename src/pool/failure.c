@@ -52,11 +52,19 @@ static char *describe_signal(const struct ff_quarantine *record)
                            strsignal(record->signal));
 }
 
+static char *describe_timeout(const struct ff_quarantine *record)
+{
+    if (record->limit_ns == 0)
+        return ff_failure_text("it took longer than the timeout");
+    return ff_failure_text("it took longer than the timeout of %g s",
+                           (double)record->limit_ns / 1e9);
+}
+
 char *ff_failure_describe(const struct ff_quarantine *record)
 {
     switch (record->reason) {
     case FORKFOLD_REASON_TIMEOUT:
-        return ff_failure_text("it took longer than the timeout of an item");
+        return describe_timeout(record);
     case FORKFOLD_REASON_MEMORY:
         if (record->crash.error != 0)
             return ff_failure_text("a worker ran out of memory");

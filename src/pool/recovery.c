@@ -102,6 +102,7 @@ static void quarantine(struct supervisor *s, unsigned slot, const struct ff_task
         ff_peer_get(&crash->written) != 0 && crash->signal != 0 ? crash->signal : end.signal;
     record->exit_code = end.known && end.signal == 0 ? end.code : -1;
     record->slot = slot;
+    record->limit_ns = ff_peer_get(&ff_segment_of(s, slot)->limit_ns);
     publish_record(s);
 }
 
@@ -462,9 +463,16 @@ static void count_death(struct supervisor *s, unsigned slot, struct ff_exit end,
         return;
     if (++s->streak <= streak_limit(s))
         return;
+    if (crash_code(s, slot) == FORKFOLD_E_INITIALIZER) {
+        ff_stop_call(s, FORKFOLD_E_INITIALIZER,
+                     "the initializer of the pool failed in %u workers in a row, and nothing was "
+                     "done in between",
+                     s->streak);
+        return;
+    }
     describe_death(s, slot, end, how, sizeof(how));
-    ff_stop_call(s, crash_code(s, slot),
-                 "%u workers in a row died before any of them finished something; the last by %s",
+    ff_stop_call(s, FORKFOLD_E_CRASH_LOOP,
+                 "%u workers in a row died before any of them finished something; the last one: %s",
                  s->streak, how);
 }
 

@@ -91,6 +91,7 @@ struct ff_quarantine {
     int32_t reason;    /* enum forkfold_reason */
     int32_t signal;    /* or 0 */
     int32_t exit_code; /* or -1 */
+    uint64_t limit_ns; /* what the item might take, or 0 */
     struct ff_crash crash;
 };
 

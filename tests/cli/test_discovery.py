@@ -228,10 +228,23 @@ def test_empty_directory_is_warned_of(forkfold, texts):
     run = forkfold.words("texts")
     assert (run.code, run.out) == (0, b"")
     (warning,) = run.messages()
-    assert warning == b"forkfold: no files match '*.txt' in texts; -r enters subdirectories"
+    assert warning == b"forkfold: no files match '*.txt' in texts"
     assert run.summary() == (0, 0, 0, 0)
-    assert b"-r" not in forkfold.words("-r", "texts").err
     assert forkfold.words("-q", "texts").err == b""
+
+
+def test_directories_that_only_r_enters_are_mentioned(forkfold, texts):
+    (texts / ".hidden").mkdir()
+    (texts / "link").symlink_to(texts)
+    assert b"-r" not in forkfold.words("texts").err
+    (texts / "empty").mkdir()
+    for left_out in (b"", b"other file"):
+        (warning,) = forkfold.words("texts", "texts").messages()
+        assert warning.endswith(b"; -r enters the directories there")
+        assert left_out in warning
+        assert b"-r" not in forkfold.words("-r", "texts").err
+        (texts / "empty" / "a.md").write_bytes(b"")
+        (texts / "b.md").write_bytes(b"")
 
 
 def test_files_that_the_glob_leaves_out_are_counted_in_the_warning(forkfold, texts):

@@ -140,7 +140,7 @@ def test_empty_non_blocking_pipe_is_waited_for(forkfold):
     held.close_reader()
     (line,) = run.finish().messages()
     held.close()
-    assert line == failure_line("-", "it took longer than the timeout of an item")
+    assert line == failure_line("-", "it took longer than the timeout of 0.3 s")
 
 
 def test_non_blocking_pipe_is_read_to_its_end(forkfold):

@@ -218,6 +218,7 @@ def test_hanging_item_is_ended_by_its_timeout(pool):
         pool.starmap(functions.die, with_bad("hang"), timeout=0.05, retries=1)
     assert (caught.value.item, caught.value.attempts) == (17, 2)
     assert isinstance(caught.value, TimeoutError)
+    assert "item 17: it took longer than the timeout of 0.05 s, 2 times" in str(caught.value)
 
 
 def test_deadline_ends_the_call_and_not_the_pool(pool):
@@ -242,6 +243,7 @@ def test_initializer_that_always_fails_ends_calls(how, call):
             CALLS[call](pool, functions.square, 7)
     if how == "raise":
         assert isinstance(caught.value, forkfold.InitializerFailed)
+        assert str(caught.value).startswith("the initializer of the pool failed in ")
         assert "NotPickled: words" in str(caught.value)
 
 
