@@ -4,6 +4,7 @@
 #include <getopt.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <forkfold.h>
 
@@ -164,12 +165,25 @@ static bool explain_ambiguity(const char *name)
     return false;
 }
 
+static bool is_path(const char *argument)
+{
+    return argument != NULL && argument[0] == '-' && access(argument, F_OK) == 0;
+}
+
+static int refuse_path(const char *argument)
+{
+    return ff_cli_usage_error(
+        "'%s' reads as options; for the path of that name, write -- before it", argument);
+}
+
 static int unknown_long_option(const char *argument)
 {
     const char *names[ROW_COUNT];
     const char *nearest;
     char name[64];
 
+    if (is_path(argument))
+        return refuse_path(argument);
     snprintf(name, sizeof(name), "%.*s", (int)strcspn(argument + 2, "="), argument + 2);
     if (explain_ambiguity(name))
         return FF_CLI_USAGE;
@@ -190,6 +204,10 @@ static int refused_option(char **argv)
     if (row != NULL)
         return ff_cli_usage_error("option '--%s' takes no argument; leave out what follows the '='",
                                   row->name);
+    /* The letter is the last of the argument before, or there are more of them in this one. */
+    for (int i = optind - 1; optopt != 0 && i <= optind; i++)
+        if (is_path(argv[i]) && strchr(argv[i], optopt) != NULL)
+            return refuse_path(argv[i]);
     if (optopt != 0)
         return ff_cli_usage_error("unknown option '-%c'; %s", optopt, see_help);
     return unknown_long_option(argv[optind - 1]);

@@ -315,6 +315,8 @@ static const char *way_out(int error)
 {
     if (error == ENOSPC || error == EDQUOT)
         return "free some space, or write to another place";
+    if (error == EFBIG)
+        return "raise the limit of file sizes (ulimit -f), or show less (--top, --min-count)";
     return "write to another place";
 }
 

@@ -127,6 +127,18 @@ def test_wrong_usage_is_explained_and_nothing_is_run(forkfold, folder, case):
         assert part in message
 
 
+@pytest.mark.parametrize("name", ["-r.txt", "-x", "-rx", "--files.txt", "-.txt"])
+def test_paths_that_read_as_options_are_told_with_the_way_out(forkfold, texts, name):
+    assert b"unknown option" in forkfold.words(name, "texts").err
+    (texts.parent / name).write_bytes(b"word")
+    for arguments in ([name], ["-q", name, "texts"], ["texts", name]):
+        run = forkfold.words(*arguments)
+        assert (run.code, run.out) == (2, b"")
+        assert run.err == f"forkfold: '{name}' reads as options; for the path of that name, write " \
+            "-- before it\n".encode()
+    assert forkfold.words("--", name).out == b"1\tword\n"
+
+
 def test_first_wrong_path_is_reported_before_anything_is_read(forkfold, folder):
     """The FIFO would block whoever opened it, the ill-formed file be listed."""
     os.mkfifo("fifo")
