@@ -3,9 +3,9 @@
  * Queues: rings (memory/ring.h) with batches behind their cells, and waiting.
  *
  * Waiting in a worker.  Who finds nothing looks again for a while; then it takes a snapshot of the
- * ring's word, announces that it sleeps, looks once more, and sleeps until the word differs.  Who has put or made room looks,
- * after that, for such an announcement, withdraws it, bumps the word, and wakes all: those who find
- * nothing announce themselves again.
+ * ring's word, announces that it sleeps, looks once more, and sleeps until the word differs.  Who has
+ * put or made room looks, after that, for such an announcement, withdraws it, bumps the word, and
+ * wakes all: those who find nothing announce themselves again.
  *
  * Waiting in the driver is that of calls (pool/items.c), with an announcement of its own, by which
  * its doorbell is rung.
@@ -311,6 +311,13 @@ static ff_word64 *sleepers_of(const struct attempt *attempt)
     return attempt->takes ? &words->takers_sleep : &words->putters_sleep;
 }
 
+/* Before the last look: whoever commits a batch, or frees a cell, looks at this next. */
+static void announce_sleep(const struct attempt *attempt, enum ff_ring_sleeper who)
+{
+    ff_set_bits(sleepers_of(attempt), who);
+    ff_settle();
+}
+
 /* Whether it has come to something by then, without sleeping. */
 static bool look_until(struct attempt *attempt, uint64_t until_ns)
 {
@@ -336,7 +343,7 @@ static void sleep_until(struct attempt *attempt, uint64_t until_ns)
     for (;;) {
         uint32_t snapshot = ff_snapshot32(word);
 
-        ff_set_bits(sleepers_of(attempt), FF_RING_WORKERS);
+        announce_sleep(attempt, FF_RING_WORKERS);
         FF_KILL_POINT("queue.sleep");
         if (succeeds(attempt) || ff_clock_ns() >= until_ns)
             return;
@@ -377,7 +384,7 @@ static int wait_in_driver(forkfold_pool *pool, struct attempt *attempt, uint64_t
                                                      : "the queue is full");
         if (ff_clock_ns() >= until_ns)
             return 0;
-        ff_set_bits(sleepers_of(attempt), FF_RING_DRIVER);
+        announce_sleep(attempt, FF_RING_DRIVER);
         ff_items_sleep(pool, succeeds, attempt, until_ns);
     }
     return 0;
@@ -386,7 +393,7 @@ static int wait_in_driver(forkfold_pool *pool, struct attempt *attempt, uint64_t
 /* A host with a loop of its own goes back to that: its descriptor tells it when to look again. */
 static void ask_for_bell(struct attempt *attempt)
 {
-    ff_set_bits(sleepers_of(attempt), FF_RING_DRIVER);
+    announce_sleep(attempt, FF_RING_DRIVER);
     (void)succeeds(attempt);
 }
 

@@ -143,7 +143,7 @@ MISTAKES = [
             "if (ff_clock_ns() >= until_ns)",
             "queue", "who_waits_for_room_or_batches_is_woken"),
     Mistake("a worker does not say that it sleeps", QUEUE,
-            "        ff_set_bits(sleepers_of(attempt), FF_RING_WORKERS);\n", "",
+            "        announce_sleep(attempt, FF_RING_WORKERS);\n", "",
             "queue", "who_waits_for_room_or_batches_is_woken"),
     Mistake("the word is bumped before the announcement is withdrawn", QUEUES,
             "    uint64_t who = ff_take_bits(sleepers);\n\n"
@@ -176,7 +176,7 @@ MISTAKES = [
             "    if (has_released && answer != FF_RING_OK)\n        wake_all",
             "queue", "who_waits_for_room_is_woken_by_who_holds_the_next"),
     Mistake("the driver does not say that it sleeps", QUEUE,
-            "        ff_set_bits(sleepers_of(attempt), FF_RING_DRIVER);\n", "",
+            "        announce_sleep(attempt, FF_RING_DRIVER);\n", "",
             "queue", "the_driver_gets"),
     Mistake("a death wakes nobody", QUEUES,
             "        wake(layout, &words->putters_sleep, &words->emptied);\n", "",
