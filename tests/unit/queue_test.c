@@ -228,6 +228,43 @@ static void depth_is_what_was_asked_for_or_fits(void **state)
     forkfold_pool_close(pool);
 }
 
+/* Those of 8 bytes at most lie in the cells of the queue, others behind them. */
+static void batches_of_any_size_come_out_as_they_went_in(void **state)
+{
+    static const struct {
+        size_t item_bytes;
+        uint64_t batch_items;
+    } cases[] = {{1, 1}, {1, 8}, {3, 2}, {8, 1}, {1, 9}, {3, 3}, {8, 2}, {9, 1}, {65, 1}};
+    forkfold_pool *pool = open_pool(1);
+    unsigned char bytes[65];
+    forkfold_batch batch;
+
+    (void)state;
+    for (unsigned i = 0; i < 2 * sizeof(cases) / sizeof(cases[0]); i++) {
+        forkfold_queue_options of = {.item_bytes = cases[i / 2].item_bytes,
+                                     .batch_items = cases[i / 2].batch_items,
+                                     .depth = 4};
+        forkfold_queue *queue = open_queue_with(pool, &of);
+
+        for (unsigned turn = 0; turn < 3; turn++) {
+            for (unsigned k = 0; k < 4; k++) {
+                memset(bytes, (int)(turn * 4 + k + i), sizeof(bytes));
+                assert_works(pool, forkfold_queue_put(queue, bytes, of.batch_items, 0));
+            }
+            for (unsigned k = 0; k < 4; k++) {
+                memset(bytes, (int)(turn * 4 + k + i), sizeof(bytes));
+                assert_int_equal(forkfold_queue_get(queue, 0, &batch, 0), 1);
+                assert_int_equal(batch.count, of.batch_items);
+                assert_int_equal((uintptr_t)batch.items % 8, 0);
+                assert_memory_equal(batch.items, bytes, of.item_bytes * of.batch_items);
+            }
+            assert_works(pool, forkfold_queue_acknowledge(queue));
+        }
+        forkfold_queue_close(queue);
+    }
+    forkfold_pool_close(pool);
+}
+
 static void closed_queue_leaves_nothing_to_the_next_one(void **state)
 {
     forkfold_pool *pool = open_pool(1);
@@ -1112,6 +1149,7 @@ int main(void)
         WITH_TALLY(host_alone_is_told_what_would_wait_for_ever),
         WITH_TALLY(batch_is_taken_in_parts),
         WITH_TALLY(depth_is_what_was_asked_for_or_fits),
+        WITH_TALLY(batches_of_any_size_come_out_as_they_went_in),
         WITH_TALLY(closed_queue_leaves_nothing_to_the_next_one),
         WITH_TALLY(closing_leaves_the_message_of_the_pool),
         WITH_TALLY(pool_has_64_queues),
