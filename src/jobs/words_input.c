@@ -21,6 +21,12 @@ enum { PIECES_PER_WORKER = 32, PIECE_BYTES_MIN = 1 << 20, PIECE_BYTES_MAX = 2 <<
 /* Of a text in memory, which need not be opened: enough to be worth waking a worker. */
 enum { TEXT_PIECE_BYTES_MIN = 64 << 10 };
 
+/*
+ * Words to expect in a worker's share of such a text: one for so many bytes in some megabytes, and
+ * more in less; but no more than what the second-level cache holds, in 32,768 slots.
+ */
+enum { TEXT_BYTES_PER_KEY = 128, TEXT_KEYS_MAX = 22528 };
+
 int ff_words_input_open(struct ff_words_input *input, forkfold_pool *pool)
 {
     const struct ff_area *area = &pool->layout.input;
@@ -258,12 +264,21 @@ int ff_words_input_add(struct ff_words_input *input, forkfold_pool *pool,
     return add(input, pool, found, pieces_of(input, found, length), length);
 }
 
+static uint64_t text_keys(const forkfold_pool *pool, uint64_t bytes)
+{
+    uint64_t keys = bytes / pool->layout.workers / TEXT_BYTES_PER_KEY;
+
+    return keys < TEXT_KEYS_MAX ? keys : TEXT_KEYS_MAX;
+}
+
 int ff_words_input_add_text(struct ff_words_input *input, forkfold_pool *pool, uint64_t bytes)
 {
     const struct ff_found text = {
         .kind = FF_FOUND_FILE, .path = "text", .path_bytes = sizeof("text") - 1, .size = bytes};
     uint64_t length = piece_bytes(input, pool, bytes, TEXT_PIECE_BYTES_MIN);
-    int code = add(input, pool, &text, bytes > length ? (bytes - 1) / length + 1 : 1, length);
+    int code;
 
+    input->context->text_keys = text_keys(pool, bytes);
+    code = add(input, pool, &text, bytes > length ? (bytes - 1) / length + 1 : 1, length);
     return code < 0 ? code : ff_words_input_flush(input, pool);
 }

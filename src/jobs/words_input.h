@@ -69,6 +69,7 @@ struct ff_words_context {
     uint64_t table_bytes;               /* what the tables of one worker may take */
     uint64_t fingerprint;               /* of what is counted: the mark of its partials */
     const unsigned char *text;          /* in a shared array: the only input; or NULL */
+    uint64_t text_keys; /* that a worker's table of its pieces has room for at first */
     const struct ff_directory_context *mapped; /* whose function adds to tables instead of the word
                                                   kernel, or NULL */
     struct ff_combiner combiner;               /* of what it adds */

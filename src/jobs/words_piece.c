@@ -9,6 +9,9 @@
 /* Bytes around an edge between pieces that decide where the edge really is. */
 enum { EDGE_BEFORE = 8, EDGE_AFTER = 4 };
 
+/* What is reserved of the memory for tables is one byte in so many at most. */
+enum { BUDGET_PART = 8 };
+
 /* ---- Bytes of a file, or of a text in memory ----------------------------- */
 
 static int64_t read_at(const struct ff_words_state *state, int fd, void *buffer, size_t count,
@@ -156,6 +159,17 @@ static int finish_token(struct ff_words_state *state, struct ff_table *counts, i
     return code < 0 ? ff_words_fail_counting(failure, code) : FF_ITEM_DONE;
 }
 
+/* A text in memory takes milliseconds; a table that grows from nothing would take one in twenty. */
+static int reserve(const struct ff_words_state *state, struct ff_table *counts)
+{
+    uint64_t keys = state->context->text_keys;
+
+    if (state->text == NULL || counts->slot_count > 0 ||
+        keys * 2 * sizeof(*counts->slots) > state->budget.limit_bytes / BUDGET_PART)
+        return 0;
+    return ff_table_reserve(counts, keys);
+}
+
 static int count_open_piece(struct ff_words_state *state, const struct ff_input *input,
                             uint64_t number, int fd, struct ff_item_failure *failure)
 {
@@ -170,7 +184,7 @@ static int count_open_piece(struct ff_words_state *state, const struct ff_input 
     bool ignored;
     int status;
 
-    if (tally == NULL)
+    if (tally == NULL || reserve(state, &tally->counts) < 0)
         return FORKFOLD_E_MEMORY;
     if (!is_unchanged(state, fd, input, failure) ||
         !find_edge(state, fd, from, size, &start, &inside, failure) ||
