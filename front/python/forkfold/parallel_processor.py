@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from types import TracebackType
 from typing import Any, TypedDict
 
-from forkfold import _arguments, _engine, _native, jobs
+from forkfold import _arguments, _engine, jobs
 from forkfold._native import available_cpus
 from forkfold.pipeline import Pipeline
 from forkfold.pool import Pool
