@@ -294,6 +294,11 @@ def test_arguments_that_make_no_sense_are_refused(pool):
     shared = forkfold.Queue(pool=pool)
     with pytest.raises(ValueError, match="non-negative"):
         shared.get(timeout=-1)
+    for producer in (1, -1, 2**32):
+        with pytest.raises(ValueError, match=f"no producer {producer}"):
+            shared.end(producer)
+    with pytest.raises(TypeError, match="producer must be an integer, not '0'"):
+        shared.end("0")
     with pytest.raises(TypeError, match="timeout must be .*'1s'"):
         shared.get(timeout="1s")
     with pytest.raises(ValueError, match="most"):

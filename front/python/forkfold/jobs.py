@@ -187,7 +187,8 @@ def _greatest(array: Any) -> int:
 def primes(limit: int, *, pool: Pool | None = None) -> Any:
     """The primes below a limit, in order: an array of numpy's, or a memoryview where that is not.
 
-    Each has 32 bits up to a limit of 2**32, and 64 beyond.
+    Each has 32 bits up to a limit of 2**32, and 64 beyond.  MemoryError, before anything is begun,
+    if that may take more memory than is available.
     """
     with _lent.workers(pool, _sieves(_as_limit(limit))) as native:
         array, size = _native.primes(native, _as_limit(limit))

@@ -85,7 +85,10 @@ class Queue(Generic[T]):
 
         When all have, those who get are told, after the last item, by QueueEnded.
         """
-        self._native.end(producer)
+        number = _arguments.whole_number("producer", producer)
+        if not 0 <= number <= _arguments.COUNT_MOST:
+            raise ValueError(f"the queue has no producer {number}")
+        self._native.end(number)
 
     # ---- Getting -------------------------------------------------------------
 
