@@ -142,6 +142,12 @@ def test_array_of_objects_is_refused(pool):
         pool.array(5, object)
 
 
+@pytest.mark.parametrize("shape", ["5", 2.5, (5, "5"), None])
+def test_shape_that_is_none_is_refused(pool, shape):
+    with pytest.raises(TypeError, match="shape must be an integer, not "):
+        pool.array(shape)
+
+
 @pytest.mark.parametrize("shape", [2**62, (2**40, 2**40), 2**70, 2**58])
 def test_array_larger_than_any_memory_is_refused(pool, shape):
     with pytest.raises((MemoryError, forkfold.PoolError)) as caught:
