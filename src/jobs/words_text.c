@@ -26,7 +26,7 @@ static int check(forkfold_pool *pool, const void *text, size_t bytes,
 static int copy(forkfold_pool *pool, const void *text, size_t bytes, forkfold_shared **shared)
 {
     /* Of no bytes a copy has an address, too. */
-    int code = forkfold_shared_open(pool, FORKFOLD_RAW, bytes > 0 ? bytes : 1, shared);
+    int code = ff_shared_open_unset(pool, FORKFOLD_RAW, bytes > 0 ? bytes : 1, shared);
 
     if (code == 0 && bytes > 0)
         memcpy(forkfold_shared_data(*shared), text, bytes);

@@ -68,8 +68,8 @@ static int check_size(forkfold_pool *pool, uint64_t bytes)
     return 0;
 }
 
-int forkfold_shared_open(forkfold_pool *pool, enum forkfold_type type, uint64_t count,
-                         forkfold_shared **result)
+static int open_array(forkfold_pool *pool, enum forkfold_type type, uint64_t count,
+                      void *(*take)(struct ff_arena *arena, size_t bytes), forkfold_shared **result)
 {
     struct ff_arena *arena = &pool->items.shared;
     uint64_t bytes = 0;
@@ -84,10 +84,10 @@ int forkfold_shared_open(forkfold_pool *pool, enum forkfold_type type, uint64_t 
     if (shared == NULL)
         return ff_error_set(&pool->error, FORKFOLD_E_MEMORY, "no memory for a shared array");
     *shared = (forkfold_shared){.pool = pool, .type = type, .count = count};
-    shared->area = (struct ff_area){.base = ff_arena_take_zeroed(arena, bytes), .bytes = bytes};
+    shared->area = (struct ff_area){.base = take(arena, bytes), .bytes = bytes};
     if (shared->area.base == NULL && pool->items.retired != NULL) {
         ff_items_drain(pool);
-        shared->area.base = ff_arena_take_zeroed(arena, bytes);
+        shared->area.base = take(arena, bytes);
     }
     if (shared->area.base == NULL) {
         free(shared);
@@ -99,6 +99,18 @@ int forkfold_shared_open(forkfold_pool *pool, enum forkfold_type type, uint64_t 
     shared->data = shared->area.base;
     *result = shared;
     return 0;
+}
+
+int forkfold_shared_open(forkfold_pool *pool, enum forkfold_type type, uint64_t count,
+                         forkfold_shared **result)
+{
+    return open_array(pool, type, count, ff_arena_take_zeroed, result);
+}
+
+int ff_shared_open_unset(forkfold_pool *pool, enum forkfold_type type, uint64_t count,
+                         forkfold_shared **result)
+{
+    return open_array(pool, type, count, ff_arena_take, result);
 }
 
 void forkfold_shared_close(forkfold_shared *shared)

@@ -28,6 +28,10 @@ struct forkfold_shared {
     uint64_t serial;
 };
 
+/* As forkfold_shared_open, but whatever was there before is in it: for who writes all of it. */
+int ff_shared_open_unset(forkfold_pool *pool, enum forkfold_type type, uint64_t count,
+                         forkfold_shared **result);
+
 /* Whether so many bytes lie within shared arrays of the pool, where workers see what is written. */
 bool ff_is_shared(const forkfold_pool *pool, const void *data, uint64_t bytes);
 
