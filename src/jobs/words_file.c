@@ -99,8 +99,8 @@ static int count_open_file(struct ff_words_state *state, int fd, const struct ff
 {
     struct ff_file_text *file = &state->file;
     bool is_stream;
-    int status = ff_file_text_fill(file, fd, input->stamp.size, state->context->split_bytes,
-                                   &is_stream, failure);
+    int status =
+        ff_file_text_fill(file, fd, input->size, state->context->split_bytes, &is_stream, failure);
 
     if (status != FF_ITEM_DONE)
         return status;
@@ -133,8 +133,7 @@ int ff_words_map_file(struct ff_words_state *state, const struct ff_input *input
 {
     struct ff_tally *staged = &state->staged;
     char path[PATH_MAX]; /* a longer one cannot be opened */
-    int status =
-        ff_file_text_read(&state->file, input->folder, input->name, input->stamp.size, failure);
+    int status = ff_file_text_read(&state->file, input->folder, input->name, input->size, failure);
 
     if (status == FF_ITEM_DONE) {
         FF_FAULT(state->worker, "middle");

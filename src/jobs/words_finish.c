@@ -451,7 +451,7 @@ static void sum_totals(struct ff_counting *counting, const bool *failed_groups)
     for (uint64_t item = 0; item < counting->input.count; item += ff_input_pieces(&inputs[item])) {
         if (failed_groups[item]) {
             totals->files--;
-            totals->bytes -= inputs[item].stamp.size;
+            totals->bytes -= inputs[item].size;
         }
     }
     totals->files_failed = counting->words->failures.count;

@@ -202,7 +202,7 @@ static int add_whole_file(struct ff_words_input *input, forkfold_pool *pool,
 {
     /* Alone: when its worker dies, no other item of the task has used up its input. */
     bool is_stdin = file->folder == NULL;
-    bool is_big = file->stamp.size >= BATCH_BYTES;
+    bool is_big = file->size >= BATCH_BYTES;
 
     input->context->inputs[input->count] = *file;
     if (is_stdin || is_big) {
@@ -213,7 +213,7 @@ static int add_whole_file(struct ff_words_input *input, forkfold_pool *pool,
     }
     input->count++;
     input->batch.count++;
-    input->batch_bytes += file->stamp.size;
+    input->batch_bytes += file->size;
     /* Nobody knows how much it will be. */
     if (is_stdin)
         input->batch_bytes = UINT64_MAX - FILE_WEIGHT;
@@ -224,30 +224,33 @@ static int add_whole_file(struct ff_words_input *input, forkfold_pool *pool,
 
 /* What the pieces of a file share; NULL with the pool's error when there is no room. */
 static struct ff_split_file *keep_split(struct ff_words_input *input, forkfold_pool *pool,
-                                        uint64_t pieces, uint64_t piece_bytes)
+                                        const struct ff_found *found, uint64_t pieces,
+                                        uint64_t piece_bytes)
 {
     struct ff_split_file *split = ff_words_input_reserve(input, pool, sizeof(*split));
 
     if (split != NULL)
-        *split = (struct ff_split_file){
-            .group = input->count, .pieces = pieces, .piece_bytes = piece_bytes};
+        *split = (struct ff_split_file){.group = input->count,
+                                        .pieces = pieces,
+                                        .piece_bytes = piece_bytes,
+                                        .stamp = {.size = found->size,
+                                                  .mtime_ns = found->mtime_ns,
+                                                  .inode = found->inode,
+                                                  .device = found->device}};
     return split;
 }
 
 static int add(struct ff_words_input *input, forkfold_pool *pool, const struct ff_found *found,
                uint64_t pieces, uint64_t piece_bytes)
 {
-    struct ff_input file = {.stamp = {.size = found->size,
-                                      .mtime_ns = found->mtime_ns,
-                                      .inode = found->inode,
-                                      .device = found->device}};
+    struct ff_input file = {.size = found->size};
 
     if (pieces > input->capacity - input->count)
         return fail_full(input, pool);
     if (!keep_path(input, pool, found, &file))
         return pool->error.code;
     if (pieces > 1) {
-        file.split = keep_split(input, pool, pieces, piece_bytes);
+        file.split = keep_split(input, pool, found, pieces, piece_bytes);
         if (file.split == NULL)
             return pool->error.code;
     }

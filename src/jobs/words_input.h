@@ -24,10 +24,11 @@ enum ff_group_state { FF_GROUP_OPEN, FF_GROUP_GOOD, FF_GROUP_BAD };
 
 /* A big file.  Writer: the driver.  All but state is written before its first piece is posted. */
 struct ff_split_file {
-    uint64_t group;       /* item number of its first piece */
-    uint64_t pieces;      /* how many items it is */
-    uint64_t piece_bytes; /* of all pieces but the last */
-    ff_word64 state;      /* enum ff_group_state */
+    uint64_t group;        /* item number of its first piece */
+    uint64_t pieces;       /* how many items it is */
+    uint64_t piece_bytes;  /* of all pieces but the last */
+    struct ff_stamp stamp; /* of the file when it was found: all pieces must be of that one */
+    ff_word64 state;       /* enum ff_group_state */
 };
 
 /*
@@ -38,7 +39,7 @@ struct ff_input {
     const char *folder; /* the path up to its last '/', that included; NULL: standard input */
     const char *name;   /* the rest; both lie in the region, NUL-terminated */
     struct ff_split_file *split; /* NULL: the item is a whole file */
-    struct ff_stamp stamp;       /* of the file when it was found */
+    uint64_t size;               /* of the file when it was found */
 };
 
 /* Of the file that an item belongs to: the number of its first item, and how many items it is. */

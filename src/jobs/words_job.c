@@ -29,9 +29,8 @@ static int words_run(void *pointer, uint64_t item, struct ff_item_failure *failu
     } else if (input->split != NULL) {
         status = ff_words_count_piece(state, input, item - input->split->group, failure);
     } else if (state->text != NULL) {
-        ff_worker_count_bytes(state->worker, input->stamp.size);
-        status =
-            ff_words_count_text(state, state->context->text, (size_t)input->stamp.size, failure);
+        ff_worker_count_bytes(state->worker, input->size);
+        status = ff_words_count_text(state, state->context->text, (size_t)input->size, failure);
     } else {
         status = ff_words_count_file(state, input, failure);
     }

@@ -21,7 +21,7 @@ static int64_t read_at(const struct ff_words_state *state, int fd, void *buffer,
 
     if (state->text == NULL)
         return ff_read_at(fd, buffer, count, offset, failure);
-    left = state->text->stamp.size - offset;
+    left = state->text->size - offset;
     if (count > left)
         count = (size_t)left;
     memcpy(buffer, state->context->text + offset, count);
@@ -56,7 +56,7 @@ static int read_block(struct ff_words_state *state, int fd, uint64_t offset, uin
 static bool is_unchanged(const struct ff_words_state *state, int fd, const struct ff_input *input,
                          struct ff_item_failure *failure)
 {
-    return state->text != NULL || ff_read_verify(fd, &input->stamp, failure);
+    return state->text != NULL || ff_read_verify(fd, &input->split->stamp, failure);
 }
 
 /* ---- Pieces -------------------------------------------------------------- */
@@ -175,7 +175,7 @@ static int count_open_piece(struct ff_words_state *state, const struct ff_input 
 {
     const struct ff_split_file *split = input->split;
     struct ff_tally *tally = ff_words_uncommitted(state, split->group);
-    uint64_t size = input->stamp.size;
+    uint64_t size = input->size;
     uint64_t from = number * split->piece_bytes;
     uint64_t to = number + 1 < split->pieces ? from + split->piece_bytes : size;
     uint64_t start;

@@ -15,8 +15,11 @@
 #include "jobs/words_input.h"
 #include "jobs/words_tally.h"
 
-/* What big files and streams are read in: it stays in the second-level cache. */
-enum { FF_WORDS_BLOCK_BYTES = 256 * 1024 };
+/*
+ * What big files and streams are read in: it stays in the second-level cache, beside a good part of
+ * the table.
+ */
+enum { FF_WORDS_BLOCK_BYTES = 128 * 1024 };
 
 /* Counts of a split file that may still have to be dropped. */
 struct ff_uncommitted {

@@ -50,7 +50,7 @@ def test_ill_formed_standard_input_is_replaced_on_demand(forkfold, kind):
     check_count(run, words, [])
 
 
-@pytest.mark.parametrize("place", [262143, 262144, 262145, 524287, 1000000])
+@pytest.mark.parametrize("place", [131071, 131072, 262143, 262144, 262145, 524287, 1000000])
 def test_ill_formed_byte_is_found_however_late(forkfold, place):
     data = (b"word " * (place // 5 + 1))[:place] + b"\xe2\x82 rest " * 100
     run = check(forkfold, data)
