@@ -28,12 +28,10 @@
 enum { DEPTH_MOST = 1024, DEPTH_LEAST = 16, DEPTH_BYTES = 1 << 20 };
 
 /*
- * How long a worker looks before it sleeps, about as long as being woken takes both sides; half of
- * that after every time that it had to sleep all the same, until it has not.  First between pauses,
- * each twice as long as the one before: a look takes from the other side the lines that it works on.
- * Then between offers of the processor to others, for the other side may wait for this one.
+ * Looks before a worker sleeps: being woken takes longer than most batches do.  The pause before each
+ * is twice as long as the last, for a look takes from the other side the lines that it works on.
  */
-enum { LOOK_NS = 50 * 1000, HASTE_MOST = 5, PAUSES = 6 };
+enum { LOOKS_BEFORE_SLEEP = 6 };
 
 /* Who calls: a worker of the queue's pool, or its driver. */
 struct caller {
@@ -318,28 +316,17 @@ static void announce_sleep(const struct attempt *attempt, enum ff_ring_sleeper w
     ff_settle();
 }
 
-/* Whether it has come to something by then, without sleeping. */
-static bool look_until(struct attempt *attempt, uint64_t until_ns)
-{
-    for (unsigned i = 0; i < PAUSES; i++) {
-        for (unsigned k = 0; k < 1U << i; k++)
-            ff_pause();
-        if (succeeds(attempt))
-            return true;
-    }
-    while (ff_clock_ns() < until_ns) {
-        ff_yield();
-        if (succeeds(attempt))
-            return true;
-    }
-    return false;
-}
-
-static void sleep_until(struct attempt *attempt, uint64_t until_ns)
+static void wait_in_worker(struct attempt *attempt, uint64_t until_ns)
 {
     struct ff_ring_words *words = attempt->queue->ring->words;
     ff_word32 *word = attempt->takes ? &words->filled : &words->emptied;
 
+    for (unsigned i = 0; i < LOOKS_BEFORE_SLEEP; i++) {
+        for (unsigned k = 0; k < 1U << i; k++)
+            ff_pause();
+        if (succeeds(attempt))
+            return;
+    }
     for (;;) {
         uint32_t snapshot = ff_snapshot32(word);
 
@@ -351,23 +338,6 @@ static void sleep_until(struct attempt *attempt, uint64_t until_ns)
         if (succeeds(attempt))
             return;
     }
-}
-
-static void wait_in_worker(struct attempt *attempt, uint64_t until_ns)
-{
-    unsigned *haste = &attempt->caller->holds->haste;
-    uint64_t begin = ff_clock_ns();
-    uint64_t look = begin + (LOOK_NS >> *haste);
-
-    if (look_until(attempt, look < until_ns ? look : until_ns)) {
-        *haste = 0;
-        return;
-    }
-    sleep_until(attempt, until_ns);
-    if (ff_clock_ns() - begin < 2 * LOOK_NS)
-        *haste = 0;
-    else if (*haste < HASTE_MOST)
-        ++*haste;
 }
 
 /* 0, also when there is still nothing; or what ended the calls; or FORKFOLD_E_STALLED. */

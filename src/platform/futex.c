@@ -3,7 +3,6 @@
 
 #include <limits.h>
 #include <linux/futex.h>
-#include <sched.h>
 #include <stddef.h>
 #include <sys/syscall.h>
 #include <time.h>
@@ -27,9 +26,4 @@ void ff_futex_wake(ff_word32 *word, uint64_t count)
     int most = count < INT_MAX ? (int)count : INT_MAX;
 
     syscall(SYS_futex, word, FUTEX_WAKE, most, NULL, NULL, 0);
-}
-
-void ff_yield(void)
-{
-    (void)sched_yield();
 }

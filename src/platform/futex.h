@@ -23,7 +23,4 @@ void ff_futex_wait(const ff_word32 *word, uint32_t snapshot, uint64_t until_ns);
 /* Wakes up to count of those who wait on the word. */
 void ff_futex_wake(ff_word32 *word, uint64_t count);
 
-/* For who looks again soon: whoever else is to run on this processor goes first. */
-void ff_yield(void);
-
 #endif

@@ -49,7 +49,7 @@ static void wake(const struct ff_layout *layout, ff_word64 *sleepers, ff_word32 
     ff_futex_wake(word, UINT64_MAX);
 }
 
-/* Partners of both: sleep_until() and wait_in_driver() in flow/queue.c. */
+/* Partners of both: wait_in_worker() and wait_in_driver() in flow/queue.c. */
 void ff_queue_tell_takers(const forkfold_queue *queue)
 {
     struct ff_ring_words *words = queue->ring->words;

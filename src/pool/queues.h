@@ -44,7 +44,6 @@ struct ff_queue_hold {
 
 struct ff_queue_holds {
     unsigned count; /* of those that are held */
-    unsigned haste; /* how often in a row it was no good to look for long before sleeping */
     struct ff_queue_hold queues[FORKFOLD_QUEUES_MAX];
 };
 

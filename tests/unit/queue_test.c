@@ -228,6 +228,27 @@ static void depth_is_what_was_asked_for_or_fits(void **state)
     forkfold_pool_close(pool);
 }
 
+/* Fills the queue with batches whose bytes say which, and empties it. */
+static void fill_and_empty(forkfold_pool *pool, const forkfold_queue_options *of,
+                           forkfold_queue *queue, unsigned first)
+{
+    unsigned char bytes[65];
+    forkfold_batch batch;
+
+    for (unsigned i = first; i < first + of->depth; i++) {
+        memset(bytes, (int)i, sizeof(bytes));
+        assert_works(pool, forkfold_queue_put(queue, bytes, of->batch_items, 0));
+    }
+    for (unsigned i = first; i < first + of->depth; i++) {
+        memset(bytes, (int)i, sizeof(bytes));
+        assert_int_equal(forkfold_queue_get(queue, 0, &batch, 0), 1);
+        assert_int_equal(batch.count, of->batch_items);
+        assert_int_equal((uintptr_t)batch.items % 8, 0);
+        assert_memory_equal(batch.items, bytes, of->item_bytes * of->batch_items);
+    }
+    assert_works(pool, forkfold_queue_acknowledge(queue));
+}
+
 /* Those of 8 bytes at most lie in the cells of the queue, others behind them. */
 static void batches_of_any_size_come_out_as_they_went_in(void **state)
 {
@@ -236,8 +257,6 @@ static void batches_of_any_size_come_out_as_they_went_in(void **state)
         uint64_t batch_items;
     } cases[] = {{1, 1}, {1, 8}, {3, 2}, {8, 1}, {1, 9}, {3, 3}, {8, 2}, {9, 1}, {65, 1}};
     forkfold_pool *pool = open_pool(1);
-    unsigned char bytes[65];
-    forkfold_batch batch;
 
     (void)state;
     for (unsigned i = 0; i < 2 * sizeof(cases) / sizeof(cases[0]); i++) {
@@ -246,20 +265,8 @@ static void batches_of_any_size_come_out_as_they_went_in(void **state)
                                      .depth = 4};
         forkfold_queue *queue = open_queue_with(pool, &of);
 
-        for (unsigned turn = 0; turn < 3; turn++) {
-            for (unsigned k = 0; k < 4; k++) {
-                memset(bytes, (int)(turn * 4 + k + i), sizeof(bytes));
-                assert_works(pool, forkfold_queue_put(queue, bytes, of.batch_items, 0));
-            }
-            for (unsigned k = 0; k < 4; k++) {
-                memset(bytes, (int)(turn * 4 + k + i), sizeof(bytes));
-                assert_int_equal(forkfold_queue_get(queue, 0, &batch, 0), 1);
-                assert_int_equal(batch.count, of.batch_items);
-                assert_int_equal((uintptr_t)batch.items % 8, 0);
-                assert_memory_equal(batch.items, bytes, of.item_bytes * of.batch_items);
-            }
-            assert_works(pool, forkfold_queue_acknowledge(queue));
-        }
+        for (unsigned turn = 0; turn < 3; turn++)
+            fill_and_empty(pool, &of, queue, i + turn * 4);
         forkfold_queue_close(queue);
     }
     forkfold_pool_close(pool);
