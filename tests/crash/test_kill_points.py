@@ -91,6 +91,12 @@ def test_death_of_a_worker_beside_a_deadly_file_changes_nothing(loads, point):
             loads[name].check_same(loads[name].run(harness.kill_at(point, "kill", number)))
 
 
+@pytest.mark.parametrize("point", ("worker.claim.taken", "worker.claim.logged", "worker.item.done"))
+def test_death_of_a_worker_changes_nothing_when_tasks_come_in_another_order(loads, point):
+    for number in (1, 7, 20, 40, 47):
+        loads["kept"].check_same(loads["kept"].run(harness.kill_at(point, "kill", number)))
+
+
 @pytest.mark.parametrize("how", ("kill", "segv", "exit"))
 @pytest.mark.parametrize("point", SUPERVISOR_POINTS)
 def test_death_of_the_supervisor_ends_the_run_or_comes_too_late(loads, point, how):

@@ -20,6 +20,7 @@ class Inputs:
         self.small = self._folder("small", self._write_small)
         self.split = self._folder("split", self._write_split)
         self.many = self._folder("many", self._write_many)
+        self.kept = self._folder("kept", self._write_kept)
 
     def _folder(self, name, write):
         folder = self.place / name
@@ -53,6 +54,15 @@ class Inputs:
             (folder / f"{number}.txt").write_bytes(different_words(number, 10000))
         bad = different_words("bad", 4000, 100000)
         (folder / "bad.txt").write_bytes(bad[:-100] + b" \xff " + bad[-100:])
+
+    @staticmethod
+    def _write_kept(folder):
+        """More small tasks than are posted as they are found, and big files, so that tasks come in
+        another order than their items."""
+        for number in range(3000):
+            (folder / f"{number}.txt").write_bytes(b"a b%d\n" % (number % 40))
+        for number in range(3):
+            (folder / f"{number} big.txt").write_bytes(generate.text(number, 1000) * 300)
 
     @functools.lru_cache
     def count(self, folder):
@@ -181,6 +191,7 @@ def all_of(inputs):
                            environment=harness.fault("kill", "begin", poison)),
         "split poison": Workload(inputs, inputs.split, "--split", "1K",
                                  environment=harness.fault("kill", "end", poison)),
+        "kept": Workload(inputs, inputs.kept),
         "stop": Workload(inputs, inputs.small, "--on-error", "stop"),
         "spill": Workload(inputs, inputs.many, "--memory", "1M", "--split", "16K"),
         "timeout": Workload(inputs, inputs.small, "--timeout", timeout, "--retries", "0",
