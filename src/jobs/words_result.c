@@ -100,10 +100,10 @@ static void leave_pool(forkfold_words *words)
     words->pool = NULL;
 }
 
-/* One behind the other, each with the slack that whoever reads it may look at. */
+/* One behind the other, each with the slack that whoever reads it may look at; never nothing. */
 static size_t detached_bytes(const forkfold_words *words)
 {
-    size_t bytes = 0;
+    size_t bytes = FF_RECORD_SLACK;
 
     for (size_t i = 0; i < words->merge.run_count; i++)
         bytes += words->runs[i].bytes + FF_RECORD_SLACK;
