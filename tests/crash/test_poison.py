@@ -72,6 +72,14 @@ def functions(failure):
     return [(frame[1].split(".")[0], frame[2]) for frame in frames if frame]
 
 
+def where_it_overflowed(failure):
+    """The innermost function; what the sanitizer calls in each function needs stack, too."""
+    frames = functions(failure)
+    while harness.UNDER_ASAN and frames[0][1] != "fault.c":
+        frames = frames[1:]
+    return frames[0]
+
+
 def poison(action, point="begin"):
     return harness.fault(action, point, "*poison.txt")
 
@@ -93,7 +101,7 @@ def test_backtrace_names_functions_with_file_and_line(crowd, action):
         assert failure["backtrace"], failure
         assert all(FRAME.match(line) for line in failure["backtrace"]), failure
         if action == "overflow":
-            assert functions(failure)[0] == ("overflow_stack", "fault.c"), failure
+            assert where_it_overflowed(failure) == ("overflow_stack", "fault.c"), failure
         else:
             assert any(file == "fault.c" for _, file in functions(failure)), failure
             assert ("words_run", "words_job.c") in functions(failure), failure
