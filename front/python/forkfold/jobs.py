@@ -202,7 +202,7 @@ def primes(limit: int, *, pool: Pool | None = None) -> Any:
 
 def prime_list(limit: int, pool: Pool) -> list[int]:
     """The same as a list of Python's integers."""
-    return _native.prime_list(_native_of(pool), _as_limit(limit))
+    return _native.prime_list(_lent.native_of(pool), _as_limit(limit))
 
 
 def count_primes(limit: int, *, pool: Pool | None = None) -> int:
