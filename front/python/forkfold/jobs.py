@@ -89,7 +89,8 @@ def statistics(data: Any, *, pool: Pool | None = None) -> Statistics:
         raise ValueError("there are no numbers, and no statistics of them")
     numbers = _native.numbers(data)
     if numbers is not None:
-        return Statistics(*_native.statistics(None if pool is None else _lent.native_of(pool), numbers))
+        native = None if pool is None else _lent.native_of(pool)
+        return Statistics(*_native.statistics(native, numbers))
     values = _as_values(data)
     return Statistics(len(values), _statistics.mean(values), _statistics.pvariance(values),
                       _statistics.median(values), min(values), max(values))
