@@ -20,6 +20,7 @@
 
 #include <forkfold/error.h>
 
+#include "platform/barrier.h"
 #include "platform/channel.h"
 #include "platform/clock.h"
 #include "platform/event.h"
@@ -696,6 +697,8 @@ _Noreturn void ff_supervisor_main(const struct ff_supervisor_options *options)
 
     FF_KILL_POINT("supervisor.born");
     shed_inheritance(options);
+    /* Workers heed it, too; those of a kernel that lets them inherit it are born sooner. */
+    ff_barrier_heed();
     if (!list_descriptors(&s))
         _exit(1);
     s.slots = calloc(s.layout->workers, sizeof(*s.slots));
