@@ -83,7 +83,7 @@ def grows(pool, call, times):
     for _ in range(times):
         call(pool)
     after = measure(pool)
-    growth = [now - then for now, then in zip(after, before)]
+    growth = [latter - former for former, latter in zip(before, after)]
     assert growth[2] < OBJECTS_MOST and growth[3] < OBJECTS_MOST
     assert all(abs(change) < OBJECTS_MOST for change in growth[4:])
     return max(growth[:2]) >= BYTES_MOST

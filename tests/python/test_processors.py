@@ -611,7 +611,7 @@ def test_calls_leave_nothing_behind(processor):
         for _ in range(50):
             call_all()
         after = held()  # before the comprehension, which is itself an object
-        growth = [now - then for now, then in zip(after, before)]
+        growth = [latter - former for former, latter in zip(before, after)]
         assert max(growth[1:]) <= 0
         return growth[0] > 0
 

@@ -4,6 +4,7 @@
  * must see what the other stored.
  */
 #include <linux/membarrier.h>
+#include <sched.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -37,7 +38,7 @@ static void await(const ff_word64 *word, uint64_t value)
 {
     for (unsigned turns = 0; ff_observe(word) < value; turns++)
         if (turns > 10000)
-            (void)usleep(1);
+            (void)sched_yield();
 }
 
 static _Noreturn void heed_all(void)
